@@ -1,0 +1,8 @@
+"""lexviz: how Transformers read past their training length, in code that is meant to be read.
+
+Import the rooms that you need, from the ground floor up:
+
+    from lexviz import theory      # numpy: angles, decays, expected score, resolution
+    from lexviz import masks       # who may attend to whom
+    from lexviz import positions   # RoPE, XPos, ALiBi and the others, behind three hooks
+"""

@@ -1,0 +1,349 @@
+"""Who may attend to whom: masks as predicates over positions, each with the span of keys that it can need.
+
+`mask(q, k)` takes query and key positions, numpy or torch, and is True where q may look at k. The same object is
+drawn (`dense`), counted (`pairs`), followed through layers (`reach`), combined with `&` and `|`, and tells attention
+how few keys a run of queries can need (`span`). Positions count from 0; i is a query's, j a key's.
+
+The masks that save most show each query one unbroken interval of keys, and the two ends of the interval never move
+back as i grows: class `Interval`. Masks with gaps (the sparse family) are plain `Mask`s.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+END = 2**62  # as a last key: to the end of the sequence, however long it is
+
+
+class Mask:
+    """A predicate with a span. `&` allows what both masks allow, `|` what either does.
+
+    >>> mask = causal() & sliding_window(3)
+    >>> mask
+    (causal() & sliding_window(3))
+    >>> mask(5, 4), mask(5, 2), mask(5, 6)
+    (True, False, False)
+
+    allows(q, k) is the predicate: positions in, booleans out, shapes broadcast.
+    span(first, last) gives the first and last key that queries first .. last can need (END: all there are;
+        first > last: none); it may be wider than necessary, never narrower.
+    scattered says that spans are mostly gaps: attention then runs dense, or through flex_attention, and not by spans.
+    count(n), where there is a formula, gives the number of allowed pairs among n tokens.
+    """
+
+    def __init__(
+        self, name: str, allows: Callable, span: Callable, scattered: bool = False, count: Callable | None = None
+    ):
+        self.name, self.allows, self._span, self.scattered, self._count = name, allows, span, scattered, count
+
+    def __call__(self, q, k):
+        """Tell where query position q may look at key position k."""
+        return self.allows(q, k)
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """The first and the last key, both included, that queries first .. last can need.
+
+        >>> block_causal(4).span(10, 12)
+        (4, 12)
+        """
+        if not 0 <= first <= last:
+            raise ValueError(f"first is {first} and last is {last}; 0 <= first <= last is needed")
+        return self._span(first, last)
+
+    def pairs(self, n: int) -> int:
+        """How many (query, key) pairs n tokens form: what attention has to compute. No n x n array is made for it.
+
+        >>> causal().pairs(1000), block_causal(10).pairs(1000)
+        (500500, 15400)
+        """
+        _at_least(0, n=n)
+        if self._count:
+            return self._count(n)
+        positions = np.arange(n)
+        rows = max(1, 2**22 // max(1, n))  # at a time: 4 MB of booleans
+        return sum(np.count_nonzero(_grid(self, positions[r : r + rows], positions)) for r in range(0, n, rows))
+
+    def __and__(self, other: "Mask") -> "Mask":
+        return _join(self, other, "&", lambda q, k: self(q, k) & other(q, k), max, min)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        return _join(self, other, "|", lambda q, k: self(q, k) | other(q, k), min, max)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _join(a: Mask, b: Mask, sign: str, allows: Callable, start: Callable, stop: Callable) -> Mask:
+    def span(first, last):
+        (a_first, a_last), (b_first, b_last) = a.span(first, last), b.span(first, last)
+        return start(a_first, b_first), stop(a_last, b_last)
+
+    return Mask(f"({a} {sign} {b})", allows, span, a.scattered or b.scattered)
+
+
+class Interval(Mask):
+    """Query i sees keys first_key(i) .. last_key(i), two functions of positions that never decrease.
+
+    The ends may lie outside of the sequence. Two intervals overlap in an interval, so `&` gives one again.
+
+    >>> two_back = Interval("two_back", lambda i: i - 2, lambda i: i)
+    >>> two_back.span(10, 12), two_back.pairs(4)
+    ((8, 12), 9)
+    """
+
+    def __init__(self, name: str, first_key: Callable, last_key: Callable):
+        self.first_key, self.last_key = first_key, last_key
+        super().__init__(name, self._allows, self._ends, count=self._pairs)
+
+    def _allows(self, q, k):
+        return (self.first_key(q) <= k) & (k <= self.last_key(q))
+
+    def _ends(self, first, last):
+        return max(0, int(np.min(self.first_key(first)))), int(np.max(self.last_key(last)))
+
+    def _pairs(self, n):
+        i = np.arange(n)
+        keys = np.minimum(self.last_key(i), n - 1) - np.maximum(self.first_key(i), 0) + 1 + 0 * i
+        return int(np.maximum(keys, 0).sum())
+
+    def __and__(self, other: Mask) -> Mask:
+        if not isinstance(other, Interval):
+            return super().__and__(other)
+        return Interval(
+            f"({self} & {other})",
+            lambda i: _larger(self.first_key(i), other.first_key(i)),
+            lambda i: _smaller(self.last_key(i), other.last_key(i)),
+        )
+
+
+# ---- one interval per query -------------------------------------------------------------------------------------
+
+
+def full() -> Interval:
+    """Everyone sees everyone, as in an encoder."""
+    return Interval("full()", lambda i: 0, lambda i: END)
+
+
+def causal() -> Interval:
+    """j <= i: a token sees itself and what came before.
+
+    >>> dense(causal(), 3).astype(int)
+    array([[1, 0, 0],
+           [1, 1, 0],
+           [1, 1, 1]])
+    """
+    return Interval("causal()", lambda i: 0, lambda i: i)
+
+
+def block_causal(block: int) -> Interval:
+    """j <= i and floor(i/h) - floor(j/h) in {0, 1}, h = block: a token's own block and the one before (section 3.3).
+
+    With h half of the training length, no distance ever exceeds what training has shown, however long the text.
+
+    >>> dense(block_causal(2), 5).astype(int)
+    array([[1, 0, 0, 0, 0],
+           [1, 1, 0, 0, 0],
+           [1, 1, 1, 0, 0],
+           [1, 1, 1, 1, 0],
+           [0, 0, 1, 1, 1]])
+    """
+    _at_least(1, block=block)
+    return Interval(f"block_causal({block})", lambda i: (i // block - 1) * block, lambda i: i)
+
+
+def sliding_window(width: int) -> Interval:
+    """0 <= i - j < width: the last `width` tokens, oneself included."""
+    _at_least(1, width=width)
+    return Interval(f"sliding_window({width})", lambda i: i - width + 1, lambda i: i)
+
+
+def segment_recurrent(segment: int, memory: int) -> Interval:
+    """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h."""
+    _at_least(1, segment=segment)
+    _at_least(0, memory=memory)
+    return Interval(f"segment_recurrent({segment}, {memory})", lambda i: i // segment * segment - memory, lambda i: i)
+
+
+def padding(stop, start=0) -> Interval:
+    """start <= j < stop: only these keys are text. Lists, one entry a sequence, give a mask of (batch, 1, n, n).
+
+    >>> dense(causal() & padding([3, 2]), 3).astype(int)[1, 0]
+    array([[1, 0, 0],
+           [1, 1, 0],
+           [1, 1, 0]])
+    """
+    start, stop = np.asarray(start), np.asarray(stop)
+    name = f"padding({stop.tolist()}, start={start.tolist()})"
+    if not ((0 <= start) & (start <= stop)).all():
+        raise ValueError(f"{name}: 0 <= start <= stop is needed")
+    start, stop = (end.reshape(-1, 1, 1, 1) if end.ndim else int(end) for end in (start, stop))
+    return Interval(name, lambda i: _beside(i, start), lambda i: _beside(i, stop) - 1)
+
+
+# ---- the sparse family ------------------------------------------------------------------------------------------
+
+
+def dilated(width: int, dilation: int) -> Mask:
+    """`width` keys, each `dilation` before the next, oneself the last (Longformer's dilated window, causal)."""
+    _at_least(1, width=width, dilation=dilation)
+    reach = (width - 1) * dilation
+    return Mask(
+        f"dilated({width}, {dilation})",
+        lambda q, k: (k <= q) & (q - k <= reach) & ((q - k) % dilation == 0),
+        lambda first, last: (max(0, first - reach), last),
+        scattered=True,
+        count=lambda n: int(np.minimum(np.arange(n) // dilation + 1, width).sum()),
+    )
+
+
+def strided(stride: int) -> Mask:
+    """The last `stride` keys, and every key whose distance is a multiple of it (Sparse Transformers, both heads)."""
+    _at_least(1, stride=stride)
+    return Mask(
+        f"strided({stride})",
+        lambda q, k: (k <= q) & ((q - k < stride) | ((q - k) % stride == 0)),
+        lambda first, last: (0, last),
+        scattered=True,
+        count=lambda n: int((np.minimum(np.arange(n), stride - 1) + 1 + np.arange(n) // stride).sum()),
+    )
+
+
+def fixed(block: int, summary: int = 1) -> Mask:
+    """One's own block so far, and the last `summary` keys of every earlier one (Sparse Transformers, both heads)."""
+    _at_least(1, block=block, summary=summary)
+    if summary > block:
+        raise ValueError(f"summary is {summary}; it must be at most the block, {block}")
+    return Mask(
+        f"fixed({block}, {summary})",
+        lambda q, k: (k <= q) & ((q // block == k // block) | (k % block >= block - summary)),
+        lambda first, last: (0, last),
+        scattered=True,
+        count=lambda n: int((np.arange(n) % block + 1 + np.arange(n) // block * summary).sum()),
+    )
+
+
+def longformer(window: int, global_tokens: int = 1) -> Mask:
+    """window // 2 keys to either side; the first `global_tokens` see everyone and are seen by everyone.
+
+    It looks both ways, as its paper does; `causal() & longformer(...)` looks back only.
+    """
+    _at_least(0, window=window, global_tokens=global_tokens)
+    side = window // 2
+    return Mask(
+        f"longformer({window}, {global_tokens})",
+        lambda q, k: (abs(q - k) <= side) | (q < global_tokens) | (k < global_tokens),
+        lambda first, last: (
+            0 if global_tokens else max(0, first - side),
+            END if first < global_tokens else last + side,
+        ),
+        scattered=True,
+    )
+
+
+def bigbird(
+    block: int, length: int, window: int = 3, global_blocks: int = 1, random_blocks: int = 1, seed: int = 0
+) -> Mask:
+    """Blocks of tokens: a window of neighbours, global ones as in longformer, and a few drawn at random from the seed.
+
+    Each block of queries draws `random_blocks` of the blocks that it does not see anyway, from the whole text: that is
+    why the length has to be known. It looks both ways; `causal() & bigbird(...)` looks back only.
+    """
+    _at_least(1, block=block, length=length)
+    _at_least(0, window=window, global_blocks=global_blocks, random_blocks=random_blocks)
+    b = np.arange(-(-length // block))
+    near = abs(b[:, None] - b) <= window // 2
+    sees = near | (b[:, None] < global_blocks) | (b < global_blocks)  # (blocks, blocks)
+    draw = np.random.default_rng(seed)
+    for row in sees:
+        others = np.flatnonzero(~row)
+        row[draw.permutation(others)[:random_blocks]] = True
+
+    def allows(q, k):
+        if not _is_tensor(q) and max(np.max(q), np.max(k)) >= length:
+            raise ValueError(f"position {max(np.max(q), np.max(k))} is past bigbird's length, {length}")
+        return _beside(q, sees)[q // block, k // block]
+
+    return Mask(
+        f"bigbird({block}, {length}, {window}, {global_blocks}, {random_blocks}, seed={seed})",
+        allows,
+        lambda first, last: (0, END),
+        scattered=True,
+    )
+
+
+# ---- what one does with a mask ----------------------------------------------------------------------------------
+
+
+def dense(mask: Mask, n: int) -> np.ndarray:
+    """The mask as booleans (n, n), a row for each query; (batch, 1, n, n) where padding differs by sequence."""
+    positions = np.arange(_at_least(0, n=n))
+    return _grid(mask, positions, positions)
+
+
+def reach(mask: Mask, n: int, layers: int) -> np.ndarray:
+    """Entry [i, j]: can position i have heard of input j after so many layers? Booleans (n, n).
+
+    A layer hands on what attention fetches, and the residual stream keeps what was there: j is heard of where a walk of
+    `layers` steps leads from i to j, each step along an allowed pair or standing still.
+
+    >>> [int(reach(block_causal(4), 32, layers)[31].sum()) for layers in (0, 1, 2, 3)]
+    [1, 8, 12, 16]
+    """
+    _at_least(0, layers=layers)
+    heard = np.broadcast_to(np.eye(_at_least(0, n=n), dtype=np.float32), dense(mask, n).shape)
+    step = np.maximum(dense(mask, n), heard)  # (n, n); in float32, where a product counts walks
+    for _ in range(layers):
+        heard = np.minimum(step @ heard, 1.0)
+    return heard > 0
+
+
+def flex(mask: Mask, queries: int, keys: int, device: str = "cpu"):
+    """The mask for torch's flex_attention, as a BlockMask over query positions 0 .. queries-1 and keys 0 .. keys-1.
+
+    flex_attention is fast where torch can compile it; elsewhere it computes every pair.
+    """
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    batch = dense(mask, 1).shape[:-3]  # () or (batch,)
+
+    def allowed(b, h, q, k):  # flex_attention asks for one pair of one sequence at a time
+        return mask(q, k)[b, 0, 0, 0] if batch else mask(q, k)
+
+    return create_block_mask(allowed, *(batch or (None,)), None, queries, keys, device=device)
+
+
+# ---- small print ------------------------------------------------------------------------------------------------
+
+
+def _grid(mask: Mask, q: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """mask(q, k) on all pairs of two lists of positions, in full shape where a mask ignores q or k."""
+    allowed = np.asarray(mask(q[:, None], k))
+    return np.broadcast_to(allowed, np.broadcast_shapes(allowed.shape, (len(q), len(k))))
+
+
+def _is_tensor(position) -> bool:
+    return hasattr(position, "new_tensor")
+
+
+def _beside(position, array):
+    """`array` as a torch tensor on the same device where `position` is one; else unchanged."""
+    if not _is_tensor(position):
+        return array
+    import torch
+
+    return torch.as_tensor(array, device=position.device)
+
+
+def _larger(a, b):  # of numbers, numpy arrays and torch tensors alike
+    return a * (a > b) + b * (a <= b)
+
+
+def _smaller(a, b):
+    return a * (a < b) + b * (a >= b)
+
+
+def _at_least(least: int, **argument: int) -> int:
+    for name, value in argument.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    return value

@@ -1,0 +1,340 @@
+"""Position encodings, one small class each, behind three hooks.
+
+An encoding acts at one of three places, and says which by the method that it defines; the others do nothing:
+
+    embed(x, positions)                     adds to the embeddings: Sinusoidal, Learned
+    rotate(q, k, q_positions, k_positions)  turns queries and keys: Rope, Xpos, XposWithoutRotation
+    bias(q, k, q_positions, k_positions)    adds to the scores q k^T / sqrt(d): Alibi, T5Bias, Shaw
+
+x is (..., length, dim), q and k are (..., heads, length, head_dim), a bias broadcasts to (..., heads, queries, keys).
+Positions default to 0, 1, 2, ... for the keys, and the queries are the last of them. Given positions are (length,), or
+have more axes that broadcast against those before length: (batch, length) for x, (batch, 1, length) for q and k.
+m is a query's position, n a key's, d = head_dim. Angles, scales and biases are computed in float32 or better.
+"""
+
+import inspect
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lexviz import theory
+
+
+class PositionEncoding(nn.Module):
+    """Three hooks that do nothing. To try an idea, subclass and define one of them.
+
+    >>> class Recency(PositionEncoding):
+    ...     def bias(self, q, k, q_positions=None, k_positions=None):
+    ...         return -torch.log1p(distances(q, k, q_positions, k_positions).abs())
+    >>> x = torch.zeros(1, 2, 3, 8)  # (batch, heads, length, head_dim)
+    >>> Recency().bias(x, x)[-1]
+    tensor([-1.0986, -0.6931, -0.0000])
+    """
+
+    def embed(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Embeddings x (..., length, dim) with their positions added."""
+        return x
+
+    def rotate(
+        self, q: Tensor, k: Tensor, q_positions: Tensor | None = None, k_positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys, turned so that their product depends on m - n."""
+        return q, k
+
+    def bias(
+        self, q: Tensor, k: Tensor, q_positions: Tensor | None = None, k_positions: Tensor | None = None
+    ) -> Tensor | None:
+        """What is added to the scaled scores; None: nothing."""
+        return None
+
+    @property
+    def arguments(self) -> dict:
+        """What to call the class with to make this encoding again. Each __init__ keeps its arguments by their names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def extra_repr(self) -> str:
+        """Arguments as torch prints them.
+
+        >>> Rope(64)
+        Rope(head_dim=64, base=10000.0)
+        """
+        return ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+
+
+def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tuple[Tensor, Tensor]:
+    """Positions m (..., queries) and n (..., keys); by default 0, 1, ... for the keys, and the queries are the last.
+
+    >>> q, k = torch.zeros(2, 8), torch.zeros(5, 8)  # (queries, head_dim), (keys, head_dim)
+    >>> positions_of(q, k)
+    (tensor([3, 4]), tensor([0, 1, 2, 3, 4]))
+    """
+    queries, keys = q.shape[-2], k.shape[-2]
+    n = torch.arange(keys, device=k.device) if k_positions is None else torch.as_tensor(k_positions, device=k.device)
+    if q_positions is None and queries > keys:
+        raise ValueError(f"q has {queries} tokens and k has {keys}; with more queries than keys, give q_positions")
+    m = n[..., keys - queries :] if q_positions is None else torch.as_tensor(q_positions, device=q.device)
+    for name, positions, length in (("q_positions", m, queries), ("k_positions", n, keys)):
+        if positions.shape[-1:] != (length,):
+            raise ValueError(f"{name} has shape {tuple(positions.shape)}; its last axis must be {length} tokens long")
+    return m, n
+
+
+def distances(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> Tensor:
+    """m - n for every query and key, exactly, however far out they stand; (..., queries, keys)."""
+    m, n = positions_of(q, k, q_positions, k_positions)
+    return m[..., :, None] - n[..., None, :]
+
+
+# ---- embed: added to the embeddings -----------------------------------------------------------------------------
+
+
+class NoPosition(PositionEncoding):
+    """Nothing at all: what order there is comes from the causal mask alone."""
+
+
+class Sinusoidal(PositionEncoding):
+    """PE[m, 2i] = sin(m theta_i), PE[m, 2i+1] = cos(m theta_i) (Vaswani et al.; Eq. 12 prints them the wrong way round).
+
+    >>> Sinusoidal(4).embed(torch.zeros(2, 4))
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 0.9999]])
+    """
+
+    def __init__(self, dim: int, base: float = 10000.0):
+        super().__init__()
+        self.dim, self.base = dim, base
+        self.theta = torch.from_numpy(theory.angles(dim, base))  # (dim/2,)
+
+    def embed(self, x, positions=None):
+        positions = _positions_in(x, positions, self.dim)
+        phase = positions[..., None].to(_widest(x.device)) * self.theta.to(x.device, _widest(x.device))
+        return x + torch.stack((phase.sin(), phase.cos()), dim=-1).flatten(-2).to(x.dtype)  # (..., length, dim)
+
+
+class Learned(PositionEncoding):
+    """A vector for each of `size` positions, learned; beyond them there is nothing to add, which is an error."""
+
+    def __init__(self, size: int, dim: int):
+        super().__init__()
+        self.size, self.dim = size, dim
+        self.table = nn.Parameter(0.02 * torch.randn(size, dim))
+
+    def embed(self, x, positions=None):
+        positions = _positions_in(x, positions, self.dim)
+        if positions.is_floating_point() or positions.min() < 0 or positions.max() >= self.size:
+            raise ValueError(
+                f"positions run from {positions.min()} to {positions.max()}; Learned has a fixed size and knows whole "
+                f"positions from 0 to {self.size - 1} only. Cut the sequence, or take an encoding that extrapolates"
+            )
+        return x + self.table[positions]
+
+
+# ---- rotate: turns queries and keys -----------------------------------------------------------------------------
+
+
+class Rope(PositionEncoding):
+    """RoPE: pair i of a vector at position m turns by m theta_i. Pairs are neighbours: (0, 1), (2, 3), ...
+
+    With f_q(q, m) = q exp(i m theta) and f_k(k, n) = k exp(i n theta), the product Re(f_q conj(f_k)) holds m - n only
+    (Eq. 4). Half-split implementations pair (0, d/2), (1, d/2 + 1), ...: the same, with the components renamed.
+
+    >>> q, k = Rope(2).rotate(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    >>> q @ k.mT  # cos(1), cos(0)
+    tensor([[0.5403, 1.0000]])
+    """
+
+    def __init__(self, head_dim: int, base: float = 10000.0):
+        super().__init__()
+        self.head_dim, self.base = head_dim, base
+        self.theta = torch.from_numpy(theory.angles(head_dim, base))  # (d/2,); no buffer: .half() must not reach it
+        self.xi = torch.zeros_like(self.theta)  # (d/2,), the log of the decay: none
+
+    def rotate(self, q, k, q_positions=None, k_positions=None):
+        m, n = positions_of(q, k, q_positions, k_positions)
+        # Only m - n counts, so both may be moved alike: to the middle, where scales stay small and angles exact.
+        low, high = _ends(m, n)
+        centre = ((low + high) // 2)[..., None]
+        return self._turn(q, m - centre, self.xi), self._turn(k, n - centre, -self.xi)
+
+    def _turn(self, x: Tensor, p: Tensor, xi: Tensor) -> Tensor:
+        """x exp((xi + i theta) p), the pairs of x (..., length, d) read as complex numbers; p is (..., length)."""
+        if x.shape[-1] != self.head_dim:
+            raise ValueError(f"q or k has head size {x.shape[-1]}; {type(self).__name__} was made for {self.head_dim}")
+        wide = _widest(x.device)
+        p = p[..., None].to(wide)  # (..., length, 1)
+        theta, xi = self.theta.to(x.device, wide), xi.to(x.device, wide)  # (d/2,)
+        scale = torch.exp(p * xi).to(_float32_or_better(x))  # (..., length, d/2)
+        cos = torch.cos(p * theta).to(scale.dtype) * scale
+        sin = torch.sin(p * theta).to(scale.dtype) * scale
+        x0, x1 = x[..., 0::2], x[..., 1::2]  # (..., length, d/2)
+        return torch.stack((x0 * cos - x1 * sin, x0 * sin + x1 * cos), dim=-1).flatten(-2).to(x.dtype)
+
+
+class Xpos(Rope):
+    """XPos: RoPE whose pair i also shrinks by zeta_i per B = scale_base positions of distance (Eq. 10, Algorithm 1).
+
+    f_q(q, m) = q exp((xi + i theta) m),  f_k(k, n) = k exp((-xi + i theta) n),  xi = ln(zeta) / B,  and so
+    s[m, n] = sum_i zeta_i^((m-n)/B) Re(q_i conj(k_i) exp(i (m-n) theta_i)).
+
+    Keys grow as queries shrink. Positions count from the middle of all that are seen together, which puts off the day
+    when a number format cannot hold them; past `theory.longest` that is an error.
+
+    >>> x = torch.ones(1, 64)
+    >>> q, k = Xpos(64).rotate(x, x, q_positions=[10_000_300], k_positions=[10_000_000])
+    >>> torch.allclose(q @ k.mT, torch.tensor(2 * theory.expected_score(300, 64)).float())
+    True
+    """
+
+    def __init__(self, head_dim: int, gamma: float = 0.4, scale_base: float = 512.0, base: float = 10000.0):
+        super().__init__(head_dim, base)
+        self.gamma, self.scale_base = gamma, scale_base
+        self.xi = torch.from_numpy(theory.decay_rates(head_dim, gamma, scale_base))  # (d/2,)
+
+    def rotate(self, q, k, q_positions=None, k_positions=None):
+        if q_positions is None and k_positions is None:
+            length = k.shape[-2]  # known without a look at the tensors: no waiting for a GPU
+        else:
+            low, high = _ends(*positions_of(q, k, q_positions, k_positions))
+            length = int((high - low).max()) + 1
+        dtype = str(q.dtype).removeprefix("torch.")
+        longest = theory.longest(dtype, self.head_dim, self.gamma, self.scale_base)
+        if length > longest:
+            raise ValueError(
+                f"positions span {length}; with gamma={self.gamma} and scale_base={self.scale_base} the scales of XPos fit "
+                f"{dtype} over {longest} positions at most. Attend within blocks or windows, or take a wider dtype"
+            )
+        return super().rotate(q, k, q_positions, k_positions)
+
+
+class XposWithoutRotation(Xpos):
+    """XPos with theta = 0, the decay alone: the last row of the paper's Table 4 (section 4.4.1)."""
+
+    def __init__(self, head_dim: int, gamma: float = 0.4, scale_base: float = 512.0):
+        super().__init__(head_dim, gamma, scale_base)
+        self.theta = torch.zeros_like(self.theta)
+
+
+# ---- bias: added to the scores ----------------------------------------------------------------------------------
+
+
+class Alibi(PositionEncoding):
+    """ALiBi: head h adds -slope_h (m - n) (Eq. 15), slopes 2^(-8h/H) for h = 1 .. H.
+
+    Where H is no power of two: the slopes of the power of two below, then every other one of those of the next.
+
+    >>> Alibi(6).slopes
+    [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125]
+    """
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.heads = heads
+        if heads < 1:
+            raise ValueError(f"heads is {heads}; it must be at least 1")
+        power = 2 ** int(math.log2(heads))
+        self.slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
+        self.slopes += [2 ** (-8 * h / (2 * power)) for h in range(1, 2 * power, 2)][: heads - power]
+
+    def bias(self, q, k, q_positions=None, k_positions=None):
+        _check_heads(q, self.heads)
+        distance = distances(q, k, q_positions, k_positions).to(_float32_or_better(q))  # (..., queries, keys)
+        slopes = torch.tensor(self.slopes, device=q.device, dtype=distance.dtype)[:, None, None]  # (heads, 1, 1)
+        return -slopes * distance  # (..., heads, queries, keys)
+
+
+class T5Bias(PositionEncoding):
+    """T5: a learned number for each head and bucket of distances (Eq. 14); causal, so the future shares bucket 0.
+
+    The first half of the buckets hold one distance each, the others widen, the last takes all from max_distance on.
+    (T5 itself leaves the scores unscaled; here they are divided by sqrt(d) as everywhere.)
+
+    >>> T5Bias(heads=4).starts[14:20]
+    [14, 15, 16, 19, 21, 24]
+    """
+
+    def __init__(self, heads: int, buckets: int = 32, max_distance: int = 128):
+        super().__init__()
+        self.heads, self.buckets, self.max_distance = heads, buckets, max_distance
+        exact = buckets // 2
+        if buckets < 2 or buckets % 2 or max_distance <= exact:
+            raise ValueError(
+                f"buckets is {buckets} and max_distance is {max_distance}; buckets must be even and at least 2, "
+                "max_distance greater than half of them"
+            )
+        # Bucket exact + j starts at exact (max_distance / exact)^(j / exact), rounded up, found with whole numbers
+        # so that no rounding error can move a border.
+        self.starts = list(range(exact))  # (buckets,)
+        for j in range(exact):
+            start = self.starts[-1] + (j == 0)
+            while start**exact < exact ** (exact - j) * max_distance**j:
+                start += 1
+            self.starts.append(start)
+        self.table = nn.Parameter(0.02 * torch.randn(buckets, heads))
+
+    def bucket(self, distance: Tensor) -> Tensor:
+        """The bucket of each distance m - n: how many buckets start at or before it, less one."""
+        starts = torch.tensor(self.starts, device=distance.device)
+        return torch.bucketize(distance.clamp(min=0), starts, right=True) - 1
+
+    def bias(self, q, k, q_positions=None, k_positions=None):
+        _check_heads(q, self.heads)
+        bucket = self.bucket(distances(q, k, q_positions, k_positions))  # (..., queries, keys)
+        head = torch.arange(self.heads, device=q.device)[:, None, None]  # (heads, 1, 1)
+        return self.table[bucket, head].to(_float32_or_better(q))  # (..., heads, queries, keys)
+
+
+class Shaw(PositionEncoding):
+    """Shaw et al.: a learned vector omega for each distance, clipped to -clip .. clip, joins the key (Eq. 13).
+
+    The score gains q omega / sqrt(d), so this bias depends on the query. Of Eq. 13 the key term only: the value term
+    acts after the softmax, where none of the three hooks is.
+    """
+
+    def __init__(self, head_dim: int, clip: int):
+        super().__init__()
+        self.head_dim, self.clip = head_dim, clip
+        if clip < 0:
+            raise ValueError(f"clip is {clip}; it must be at least 0")
+        self.omega = nn.Parameter(0.02 * torch.randn(2 * clip + 1, head_dim))  # row clip + c holds distance c
+
+    def bias(self, q, k, q_positions=None, k_positions=None):
+        dtype = _float32_or_better(q)
+        row = distances(q, k, q_positions, k_positions).clamp(-self.clip, self.clip) + self.clip  # (..., queries, keys)
+        terms = q.to(dtype) @ self.omega.to(dtype).mT / math.sqrt(self.head_dim)  # (..., heads, queries, 2 clip + 1)
+        leading = torch.broadcast_shapes(terms.shape[:-1], row.shape[:-1])
+        return terms.expand(*leading, -1).gather(-1, row.expand(*leading, -1))  # (..., heads, queries, keys)
+
+
+# ---- small print ------------------------------------------------------------------------------------------------
+
+
+def _positions_in(x: Tensor, positions, dim: int) -> Tensor:
+    if x.shape[-1] != dim:
+        raise ValueError(f"x has width {x.shape[-1]}; this encoding was made for {dim}")
+    if positions is None:
+        return torch.arange(x.shape[-2], device=x.device)
+    positions = torch.as_tensor(positions, device=x.device)
+    if positions.shape[-1:] != x.shape[-2:-1] or positions.ndim >= x.ndim:
+        raise ValueError(f"positions has shape {tuple(positions.shape)}; it must broadcast to {tuple(x.shape[:-1])}")
+    return positions
+
+
+def _ends(m: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest and the highest position of each sequence, over queries and keys together."""
+    return torch.minimum(m.amin(-1), n.amin(-1)), torch.maximum(m.amax(-1), n.amax(-1))
+
+
+def _check_heads(q: Tensor, heads: int) -> None:
+    if q.ndim < 3 or q.shape[-3] != heads:
+        raise ValueError(
+            f"q has shape {tuple(q.shape)}; this encoding was made for (..., {heads} heads, length, head_dim)"
+        )
+
+
+def _float32_or_better(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _widest(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64
