@@ -259,8 +259,8 @@ def bigbird(
         row[draw.permutation(others)[:random_blocks]] = True
 
     def allows(q, k):
-        if not _is_tensor(q) and max(np.max(q), np.max(k)) >= length:
-            raise ValueError(f"position {max(np.max(q), np.max(k))} is past bigbird's length, {length}")
+        if not _is_tensor(q) and (last := max(np.max(q, initial=0), np.max(k, initial=0))) >= length:
+            raise ValueError(f"position {last} is past bigbird's length, {length}")
         return _beside(q, sees)[q // block, k // block]
 
     return Mask(

@@ -32,6 +32,9 @@ class PositionEncoding(nn.Module):
     tensor([-1.0986, -0.6931, -0.0000])
     """
 
+    def __init__(self):  # without arguments, so that `arguments` of a class with no __init__ of its own are none
+        super().__init__()
+
     def embed(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """Embeddings x (..., length, dim) with their positions added."""
         return x
@@ -70,6 +73,8 @@ def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tu
     (tensor([3, 4]), tensor([0, 1, 2, 3, 4]))
     """
     queries, keys = q.shape[-2], k.shape[-2]
+    if not queries or not keys:
+        raise ValueError(f"q has {queries} tokens and k has {keys}; each needs at least one")
     n = torch.arange(keys, device=k.device) if k_positions is None else torch.as_tensor(k_positions, device=k.device)
     if q_positions is None and queries > keys:
         raise ValueError(f"q has {queries} tokens and k has {keys}; with more queries than keys, give q_positions")
@@ -94,7 +99,7 @@ class NoPosition(PositionEncoding):
 
 
 class Sinusoidal(PositionEncoding):
-    """PE[m, 2i] = sin(m theta_i), PE[m, 2i+1] = cos(m theta_i) (Vaswani et al.; Eq. 12 prints them the wrong way round).
+    """PE[m, 2i] = sin(m theta_i), PE[m, 2i+1] = cos(m theta_i) (Vaswani et al.; Eq. 12 swaps the two).
 
     >>> Sinusoidal(4).embed(torch.zeros(2, 4))
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
@@ -201,8 +206,8 @@ class Xpos(Rope):
         longest = theory.longest(dtype, self.head_dim, self.gamma, self.scale_base)
         if length > longest:
             raise ValueError(
-                f"positions span {length}; with gamma={self.gamma} and scale_base={self.scale_base} the scales of XPos fit "
-                f"{dtype} over {longest} positions at most. Attend within blocks or windows, or take a wider dtype"
+                f"positions span {length}, but with gamma={self.gamma} and scale_base={self.scale_base} the scales of "
+                f"XPos fit {dtype} over {longest} at most. Attend within blocks or windows, or take a wider dtype"
             )
         return super().rotate(q, k, q_positions, k_positions)
 
@@ -274,7 +279,7 @@ class T5Bias(PositionEncoding):
 
     def bucket(self, distance: Tensor) -> Tensor:
         """The bucket of each distance m - n: how many buckets start at or before it, less one."""
-        starts = torch.tensor(self.starts, device=distance.device)
+        starts = torch.tensor(self.starts, device=distance.device, dtype=distance.dtype)
         return torch.bucketize(distance.clamp(min=0), starts, right=True) - 1
 
     def bias(self, q, k, q_positions=None, k_positions=None):

@@ -1,0 +1,438 @@
+"""positions.py against complex numbers in loops, and against what every relative encoding promises."""
+
+import math
+
+import naive
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lexviz import positions, theory
+from lexviz.positions import Alibi, Learned, NoPosition, Rope, Shaw, Sinusoidal, T5Bias, Xpos, XposWithoutRotation
+
+HEADS, DIM = 3, 8
+
+
+class LogBias(positions.PositionEncoding):
+    """A reader's own encoding: the score falls with the logarithm of the distance."""
+
+    def __init__(self, strength=1.0):
+        super().__init__()
+        self.strength = strength
+
+    def bias(self, q, k, q_positions=None, k_positions=None):
+        return -self.strength * torch.log1p(positions.distances(q, k, q_positions, k_positions).abs())
+
+
+def relative_encodings():
+    """One of each encoding that acts on queries, keys or scores; learned ones with weights that are far from 0."""
+    torch.manual_seed(0)
+    made = [
+        NoPosition(),
+        Shaw(DIM, clip=4),
+        T5Bias(HEADS, buckets=8, max_distance=20),
+        Alibi(HEADS),
+        Rope(DIM),
+        Xpos(DIM),
+        Xpos(DIM, gamma=1.5, scale_base=32.0, base=100.0),
+        XposWithoutRotation(DIM),
+        LogBias(),
+    ]
+    for encoding in made:
+        for weight in encoding.parameters():
+            nn.init.normal_(weight)
+    return made
+
+
+RELATIVE = relative_encodings()
+relative = pytest.mark.parametrize("encoding", RELATIVE, ids=repr)
+sizes = st.integers(1, 12)
+seeds = st.integers(0, 2**31)
+
+
+def scores(encoding, q, k, q_positions=None, k_positions=None):
+    """What attention takes the softmax of: rotate, multiply, scale, add the bias."""
+    bias = encoding.bias(q, k, q_positions, k_positions)
+    q, k = encoding.rotate(q, k, q_positions, k_positions)
+    scaled = q @ k.mT / math.sqrt(q.shape[-1])
+    return scaled if bias is None else scaled + bias
+
+
+def draw(seed, queries, keys, batch=2, heads=HEADS, dim=DIM, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randn(batch, heads, queries, dim, generator=generator, dtype=torch.float64)
+    k = torch.randn(batch, heads, keys, dim, generator=generator, dtype=torch.float64)
+    return q.to(dtype), k.to(dtype)
+
+
+# ---- what the formulas say --------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 5), st.integers(1, 5), st.integers(1, 8), seeds, st.floats(0.05, 5), st.floats(8, 2000), st.data()
+)
+def test_rope_and_xpos_give_the_score_identity(queries, keys, pairs, seed, gamma, scale_base, data):
+    d = 2 * pairs
+    q, k = draw(seed, queries, keys, dim=d)
+    places = st.integers(0, 300)
+    m = data.draw(st.lists(places, min_size=queries, max_size=queries))
+    n = data.draw(st.lists(places, min_size=keys, max_size=keys))
+    for encoding, said in (
+        (Rope(d, base=50.0), {"base": 50.0}),
+        (Xpos(d, gamma, scale_base), {"gamma": gamma, "scale_base": scale_base}),
+        (XposWithoutRotation(d, gamma, scale_base), {"gamma": gamma, "scale_base": scale_base, "rotation": False}),
+    ):
+        found = scores(encoding, q, k, m, n) * math.sqrt(d)
+        for i in range(queries):
+            for j in range(keys):
+                wanted = naive.score(q[1, 2, i].tolist(), k[1, 2, j].tolist(), m[i] - n[j], **said)
+                assert found[1, 2, i, j].item() == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+@given(st.integers(0, 4000), st.sampled_from([8, 64]), st.floats(0.1, 2))
+def test_equal_vectors_score_what_the_theory_expects(distance, d, gamma):
+    q = torch.zeros(1, d, dtype=torch.float64)
+    q[:, 0::2] = 1.0
+    for encoding, said in ((Rope(d), None), (Xpos(d, gamma), gamma)):
+        turned_q, turned_k = encoding.rotate(q, q, [distance], [0])
+        assert (turned_q @ turned_k.mT).item() == pytest.approx(theory.expected_score(distance, d, said), abs=1e-9)
+
+
+@given(sizes, st.integers(1, 8).map(lambda pairs: 2 * pairs), seeds)
+def test_zeta_1_is_rope(length, d, seed):
+    q, k = draw(seed, length, length, dim=d)
+    xpos = scores(Xpos(d, gamma=1e30), q, k)  # (i/(d/2) + gamma) / (1 + gamma) rounds to 1
+    assert torch.allclose(xpos, scores(Rope(d), q, k), rtol=1e-12, atol=1e-12)
+
+
+@given(sizes, st.integers(1, 8), seeds)
+def test_half_split_pairs_are_interleaved_ones_in_another_order(length, pairs, seed):
+    d = 2 * pairs
+    q, k = draw(seed, length, length, dim=d)
+    order = torch.cat(
+        (torch.arange(0, d, 2), torch.arange(1, d, 2))
+    )  # (0, 1), (2, 3), ... to (0, d/2), (1, d/2+1), ...
+
+    def half_split(x):  # as in GPT-NeoX and LLaMA
+        angle = torch.arange(length, dtype=torch.float64)[:, None] * torch.from_numpy(theory.angles(d))
+        a, b = x[..., :pairs], x[..., pairs:]
+        return torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), dim=-1)
+
+    split_q, split_k = half_split(q[..., order]), half_split(k[..., order])
+    assert torch.allclose(split_q @ split_k.mT, scores(Rope(d), q, k) * math.sqrt(d), atol=1e-9)
+
+
+@given(st.integers(1, 70), st.integers(0, 10), st.integers(0, 10))
+def test_alibi_falls_by_its_slope_per_token(heads, m, n):
+    q = torch.zeros(1, heads, 1, 2)
+    bias = Alibi(heads).bias(q, q, [m], [n])
+    assert bias.flatten().tolist() == pytest.approx([-slope * (m - n) for slope in naive.alibi_slopes(heads)])
+
+
+@given(st.integers(-200, 1000), st.integers(1, 4))
+def test_t5_takes_the_bucket_of_the_distance(distance, heads):
+    q = torch.zeros(1, heads, 1, 2)
+    encoding = T5Bias(heads)
+    bias = encoding.bias(q, q, [max(distance, 0)], [max(-distance, 0)])
+    assert torch.equal(bias.flatten(), encoding.table[naive.t5_bucket(distance)])
+
+
+def test_t5_buckets_start_where_the_facts_say():
+    starts = [16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
+    assert T5Bias(1).starts == [*range(16), *starts]
+
+
+@given(st.integers(1, 20), st.integers(1, 400), st.integers(0, 500))
+def test_t5_of_any_size(half, wider, distance):
+    encoding = T5Bias(1, buckets=2 * half, max_distance=half + wider)
+    assert encoding.bucket(torch.tensor([distance])).item() == naive.t5_bucket(distance, 2 * half, half + wider)
+
+
+@given(sizes, sizes, st.integers(0, 5), seeds)
+def test_shaw_adds_the_query_times_the_vector_of_its_distance(queries, keys, clip, seed):
+    q, k = draw(seed, queries, keys)
+    encoding = Shaw(DIM, clip).double()
+    bias = encoding.bias(q, k, range(5, 5 + queries), range(keys))
+    for i in range(queries):
+        for j in range(keys):
+            omega = encoding.omega[clip + max(-clip, min(clip, 5 + i - j))]
+            assert torch.allclose(bias[1, 2, i, j], q[1, 2, i] @ omega / math.sqrt(DIM))
+
+
+@given(sizes, st.integers(1, 5), st.integers(0, 10_000_000))
+def test_sinusoidal_is_that_of_vaswani(length, pairs, start):
+    dim = 2 * pairs
+    x = torch.randn(2, length, dim, dtype=torch.float64)
+    added = Sinusoidal(dim).embed(x, range(start, start + length)) - x
+    for row, position in enumerate(range(start, start + length)):
+        for i in range(pairs):
+            angle = position * naive.theta(i, dim)
+            assert added[1, row, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-8)
+            assert added[1, row, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-8)
+
+
+def test_learned_adds_its_rows_and_knows_where_it_ends():
+    encoding = Learned(size=6, dim=4)
+    x = torch.randn(2, 6, 4)
+    assert torch.equal(encoding.embed(x), x + encoding.table)
+    given_positions = torch.tensor([[0, 5], [3, 3]])
+    assert torch.equal(encoding.embed(x[:, :2], given_positions), x[:, :2] + encoding.table[given_positions])
+    for bad in ([4, 6], [-1, 0], [0.5, 1.0]):
+        with pytest.raises(ValueError, match="Learned has a fixed size and knows whole positions from 0 to 5 only"):
+            encoding.embed(x[:, :2], torch.tensor(bad))
+    with pytest.raises(ValueError, match="positions run from 0 to 6"):
+        encoding.embed(torch.zeros(1, 7, 4))
+
+
+# ---- what every encoding promises -------------------------------------------------------------------------------
+
+
+@relative
+@given(length=sizes, seed=seeds, shift=st.integers(-5, 10**7))
+def test_only_the_difference_of_positions_counts(encoding, length, seed, shift):
+    q, k = draw(seed, length, length, dtype=torch.float32)
+    here = torch.arange(10, 10 + length)
+    moved = scores(encoding, q, k, here + shift, here + shift)
+    assert torch.equal(moved, scores(encoding, q, k, here, here))
+    assert torch.equal(moved, scores(encoding, q, k))
+
+
+@relative
+def test_a_difference_of_positions_does_count(encoding):
+    q, k = draw(7, 4, 4)
+    moved = scores(encoding, q, k, torch.arange(3, 7), torch.arange(4))
+    assert torch.allclose(moved, scores(encoding, q, k)) == isinstance(encoding, NoPosition)
+
+
+def check_chunk(encoding, length, last, seed):
+    """Queries of the last positions against all keys give the last rows of the whole."""
+    q, k = draw(seed, length, length)
+    last = min(last, length)
+    whole = scores(encoding, q, k)
+    assert torch.allclose(scores(encoding, q[..., -last:, :], k), whole[..., -last:, :], rtol=1e-9, atol=1e-9)
+    some = torch.arange(length)[-last:]
+    given_positions = scores(encoding, q[..., -last:, :], k, some, torch.arange(length))
+    assert torch.allclose(given_positions, whole[..., -last:, :], rtol=1e-9, atol=1e-9)
+
+
+@relative
+@given(length=st.integers(1, 40), last=st.sampled_from([1, 2, 7]), seed=seeds)
+def test_a_chunk_equals_the_whole(encoding, length, last, seed):
+    check_chunk(encoding, length, last, seed)
+
+
+@pytest.mark.full
+@relative
+@pytest.mark.parametrize("last", [1, 2, 7])
+def test_a_chunk_equals_the_whole_at_every_length(encoding, last):
+    for length in range(1, 130):
+        check_chunk(encoding, length, last, seed=length)
+
+
+def check_batch(encoding, rows, seed):
+    """Positions of (batch, 1, length) give each sequence what it would get alone."""
+    q, k = draw(seed, len(rows[0]), len(rows[0]), batch=len(rows))
+    m = torch.tensor(rows)[:, None]  # (batch, 1, length)
+    together = scores(encoding, q, k, m, m)
+    for b, row in enumerate(rows):
+        alone = scores(encoding, q[b : b + 1], k[b : b + 1], torch.tensor(row), torch.tensor(row))
+        assert torch.equal(together[b : b + 1], alone)
+
+
+@relative
+@given(
+    rows=sizes.flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 300), min_size=n, max_size=n), min_size=1, max_size=3)
+    ),
+    offset=st.integers(0, 10**7),
+    seed=seeds,
+)
+def test_each_sequence_of_a_batch_has_positions_of_its_own(encoding, rows, offset, seed):
+    rows[-1] = [position + offset for position in rows[-1]]
+    check_batch(encoding, rows, seed)
+
+
+@relative
+@given(queries=sizes, keys=sizes, seed=seeds, data=st.data())
+def test_queries_and_keys_have_positions_apart(encoding, queries, keys, seed, data):
+    """As for retrieved slots: any order, repeats and gaps; each pair gets what the two alone would get."""
+    places = st.integers(0, 200)
+    m = data.draw(st.lists(places, min_size=queries, max_size=queries))
+    n = data.draw(st.lists(places, min_size=keys, max_size=keys))
+    q, k = draw(seed, queries, keys)
+    together = scores(encoding, q, k, m, n)
+    i, j = data.draw(st.integers(0, queries - 1)), data.draw(st.integers(0, keys - 1))
+    alone = scores(encoding, q[..., [i], :], k[..., [j], :], [m[i]], [n[j]])
+    assert torch.allclose(together[..., [i], :][..., [j]], alone, rtol=1e-9, atol=1e-9)
+
+
+@relative
+def test_slots_of_each_query_fold_into_the_batch(encoding):
+    """Retrieved keys differ by query: (batch, queries, heads, 1, slots), positions (batch, queries, heads, slots)."""
+    torch.manual_seed(1)
+    q, k = torch.randn(2, 5, HEADS, 1, DIM), torch.randn(2, 5, HEADS, 4, DIM)
+    m, n = torch.randint(10, 20, (2, 5, HEADS, 1)), torch.randint(0, 10, (2, 5, HEADS, 4))
+    together = scores(encoding, q, k, m, n)
+    assert together.shape == (2, 5, HEADS, 1, 4)
+    for h in range(HEADS):
+        alone = scores(encoding, q[1, 4], k[1, 4], m[1, 4, h], n[1, 4, h])[h]
+        assert torch.allclose(together[1, 4, h], alone, atol=1e-5)
+
+
+# ---- number formats ---------------------------------------------------------------------------------------------
+
+
+def check_format(encoding, dtype, distances, offset, seed):
+    """Half precision may cost what rounding the turned vectors costs, and nothing more.
+
+    Each turned component is off by at most half a unit in its last place, so that a score is off by at most
+    eps * sum |q_i| |k_i| zeta_i^(distance/B) (with a little room for the second order and the float32 inside).
+    """
+    d = encoding.head_dim
+    q, k = draw(seed, 1, len(distances), dim=d, dtype=dtype)
+    n = torch.tensor(distances) + offset
+    m = [int(n.max())]
+    turned_q, turned_k = encoding.rotate(q, k, m, n)
+    assert turned_q.dtype == turned_k.dtype == dtype
+    found = turned_q.double() @ turned_k.double().mT
+    exact_q, exact_k = encoding.rotate(q.double(), k.double(), m, n)
+    size = exact_q.abs() @ exact_k.abs().mT
+    # below the smallest normal number the unit in the last place no longer shrinks
+    tiny = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+    room = 1.1 * torch.finfo(dtype).eps * size + tiny * (exact_q.abs().sum() + exact_k.abs().sum(-1)[..., None, :])
+    assert torch.all((found - exact_q @ exact_k.mT).abs() <= room)
+
+
+FORMATS = [torch.float16, torch.bfloat16, torch.float32]
+
+
+@given(
+    dtype=st.sampled_from(FORMATS),
+    encoding=st.sampled_from([Rope(64), Xpos(64), Xpos(32, gamma=1.0, scale_base=128.0), XposWithoutRotation(64)]),
+    distances=st.lists(st.integers(0, 1500), min_size=1, max_size=6),
+    offset=st.integers(0, 10**7),
+    seed=seeds,
+)
+def test_half_precision_costs_only_the_rounding_of_the_result(dtype, encoding, distances, offset, seed):
+    check_format(encoding, dtype, distances, offset, seed)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("encoding", [Rope(64), Xpos(64), XposWithoutRotation(64)], ids=repr)
+def test_half_precision_at_every_distance(dtype, encoding):
+    for offset in (0, 10, 10**7):
+        check_format(encoding, dtype, list(range(0, 4000)), offset, seed=offset)
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("encoding", [Alibi(HEADS), T5Bias(HEADS), Shaw(DIM, 4)], ids=repr)
+def test_biases_are_computed_in_float32_at_least(dtype, encoding):
+    q, k = draw(0, 9, 9, dtype=dtype)
+    bias = encoding.bias(q, k)
+    assert bias.dtype == torch.float32
+    assert torch.allclose(bias.double(), encoding.double().bias(q.double(), k.double()), rtol=1e-6, atol=1e-6)
+    encoding.float()
+
+
+@pytest.mark.parametrize("encoding", [Rope(64), Xpos(64)], ids=repr)
+def test_a_model_in_half_precision_keeps_exact_angles(encoding):
+    q, k = draw(0, 500, 500, dim=64, dtype=torch.float16)
+    before = encoding.rotate(q, k)
+    after = encoding.half().rotate(q, k)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("scale_base", [8.0, 100.0])
+def test_xpos_works_to_the_last_position_that_its_format_holds_and_says_so_beyond(dtype, scale_base):
+    longest = theory.longest(dtype, 16, scale_base=scale_base)
+    x = torch.zeros(1, longest + 1, 16, dtype=getattr(torch, dtype))
+    x[..., 0] = 1.0
+    encoding = Xpos(16, scale_base=scale_base)
+    q, k = encoding.rotate(x[:, :longest], x[:, :longest])
+    for turned in (q, k):
+        size = turned.double().norm(dim=-1)
+        assert size.isfinite().all()
+        assert (size > 0).all()
+    for past in (lambda: encoding.rotate(x, x), lambda: encoding.rotate(x[:, :1], x[:, :1], [longest], [0])):
+        with pytest.raises(ValueError, match=f"positions span {longest + 1}.*fit {dtype} over {longest} at most"):
+            past()
+
+
+@relative
+@given(queries=st.integers(1, 6), more=st.integers(0, 6), seed=seeds)
+def test_gradients_are_those_of_differences(encoding, queries, more, seed):
+    q, k = draw(seed, queries, queries + more, batch=1)
+    encoding.double()
+    try:
+        assert torch.autograd.gradcheck(
+            lambda q, k: scores(encoding, q, k), (q.requires_grad_(), k.requires_grad_()), fast_mode=True
+        )
+        total = scores(encoding, q, k).square().sum()
+        for weight in encoding.parameters():
+            (slope,) = torch.autograd.grad(total, weight, retain_graph=True)
+            direction = torch.randn_like(weight)
+            with torch.no_grad():
+                weight += 1e-6 * direction
+                above = scores(encoding, q, k).square().sum()
+                weight -= 2e-6 * direction
+                below = scores(encoding, q, k).square().sum()
+                weight += 1e-6 * direction
+            assert (slope * direction).sum().item() == pytest.approx((above - below).item() / 2e-6, rel=1e-4, abs=1e-4)
+    finally:
+        encoding.float()
+
+
+# ---- the rest ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", [*RELATIVE, Sinusoidal(8), Learned(9, 8)], ids=repr)
+def test_an_encoding_can_be_made_again_from_its_arguments(encoding):
+    again = type(encoding)(**encoding.arguments)
+    again.load_state_dict(encoding.state_dict())
+    assert repr(again) == repr(encoding)
+    q, k = draw(3, 4, 9, dtype=torch.float32)
+    assert torch.equal(scores(again, q, k), scores(encoding, q, k))
+    assert torch.equal(again.embed(q), encoding.embed(q))
+
+
+def test_each_encoding_acts_at_one_place_only():
+    q, k = draw(0, 5, 5, dtype=torch.float32)
+    for encoding in [*RELATIVE, Sinusoidal(DIM), Learned(9, DIM)]:
+        embeds = not torch.equal(encoding.embed(q), q)
+        rotates = not torch.equal(encoding.rotate(q, k)[0], q)
+        biases = encoding.bias(q, k) is not None
+        assert embeds + rotates + biases == (not isinstance(encoding, NoPosition))
+
+
+q5 = torch.zeros(1, HEADS, 5, DIM)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Rope(7), "head_dim is 7; it must be even"),
+        (lambda: Xpos(8, gamma=-1.0), "gamma is -1.0; it must be greater than 0"),
+        (lambda: Xpos(8, scale_base=0), "scale_base is 0; it must be greater than 0"),
+        (lambda: Rope(6).rotate(q5, q5), "q or k has head size 8; Rope was made for 6"),
+        (lambda: Rope(8).rotate(q5, q5[..., :3, :]), "q has 5 tokens and k has 3; with more queries than keys"),
+        (lambda: Rope(8).rotate(q5, q5[..., :0, :]), "q has 5 tokens and k has 0; each needs at least one"),
+        (lambda: Rope(8).rotate(q5, q5, range(4)), r"q_positions has shape \(4,\); its last axis must be 5"),
+        (lambda: Rope(8).rotate(q5, q5, None, range(4)), r"positions has shape .*; its last axis must be 5"),
+        (lambda: Alibi(0), "heads is 0; it must be at least 1"),
+        (lambda: Alibi(4).bias(q5, q5), r"q has shape \(1, 3, 5, 8\); this encoding was made for \(..., 4 heads"),
+        (lambda: T5Bias(4).bias(q5, q5), "made for .* 4 heads"),
+        (lambda: T5Bias(4, buckets=7), "buckets is 7 and max_distance is 128; buckets must be even"),
+        (lambda: T5Bias(4, buckets=32, max_distance=16), "max_distance greater than half of them"),
+        (lambda: Shaw(8, clip=-1), "clip is -1; it must be at least 0"),
+        (lambda: Sinusoidal(6).embed(q5[0]), "x has width 8; this encoding was made for 6"),
+        (lambda: Sinusoidal(8).embed(q5[0], torch.zeros(3, 1, 5)), "positions has shape .*; it must broadcast to"),
+        (lambda: Sinusoidal(8).embed(q5[0], range(4)), r"positions has shape \(4,\); it must broadcast to \(3, 5\)"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

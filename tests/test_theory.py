@@ -1,0 +1,167 @@
+"""theory.py against the formulas in loops, exact decimals and the number formats themselves."""
+
+import decimal
+from decimal import Decimal
+
+import naive
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from lexviz import theory
+
+head_dims = st.integers(1, 70).map(lambda pairs: 2 * pairs)
+gammas = st.floats(0.01, 20)
+bases = st.floats(2, 1e6)
+scale_bases = st.floats(1, 5000)
+
+
+@given(head_dims, bases, gammas)
+def test_angles_and_decays_are_those_of_the_formulas(d, base, gamma):
+    assert theory.angles(d, base) == pytest.approx([naive.theta(i, d, base) for i in range(d // 2)], rel=1e-12)
+    assert theory.decays(d, gamma) == pytest.approx([naive.zeta(i, d, gamma) for i in range(d // 2)], rel=1e-12)
+
+
+def test_decays_of_the_paper():
+    """For d = 64 from 0.285714 to 0.977679, never 1."""
+    zeta = theory.decays(64)
+    assert zeta[0] == pytest.approx(0.4 / 1.4)
+    assert zeta[-1] == pytest.approx((31 / 32 + 0.4) / 1.4)
+    assert np.all(np.diff(zeta) > 0)
+    assert np.all(zeta < 1)
+
+
+@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=5), head_dims, st.none() | gammas, scale_bases, bases)
+def test_expected_score_is_eq_8(distances, d, gamma, scale_base, base):
+    expected = [naive.expected_score(n, d, gamma, scale_base, base) for n in distances]
+    found = theory.expected_score(distances, d, gamma, scale_base, base)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert theory.expected_score(distances[0], d, gamma, scale_base, base) == pytest.approx(found[0])
+    assert theory.expected_score([[n] for n in distances], d, gamma, scale_base, base).shape == (len(distances), 1)
+
+
+@given(head_dims, gammas, scale_bases, st.integers(1, 1000))
+def test_scale_base_only_stretches_the_decay(d, gamma, scale_base, n):
+    rates = theory.decay_rates(d, gamma, scale_base)
+    assert np.exp(rates * scale_base) == pytest.approx(theory.decays(d, gamma))
+    assert np.exp(rates * n) == pytest.approx(theory.decays(d, gamma) ** (n / scale_base))
+
+
+def exact_resolution(scores):
+    """Eq. 3 as it is printed, in decimals that neither overflow nor round visibly."""
+    with decimal.localcontext(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN):
+        e = [Decimal(s).exp() for s in scores]
+        return sum(e[i] * (e[i] - e[i + 1]) for i in range(len(e) - 1)) / sum(e[:-1]) ** 2
+
+
+@given(st.lists(st.floats(-3000, 3000), min_size=2, max_size=12))
+def test_resolution_is_eq_3_for_scores_of_any_size(scores):
+    exact = exact_resolution(scores)
+    assume(abs(exact) < Decimal("1e300"))
+    assert theory.resolution(scores) == pytest.approx(float(exact), rel=1e-9, abs=1e-300)
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=12), st.floats(-1e6, 1e6))
+def test_resolution_ignores_a_shift_and_is_at_most_the_sum_of_squares(scores, shift):
+    r = theory.resolution(scores)
+    assert theory.resolution(np.array(scores) + shift) == pytest.approx(r, abs=1e-6 * (1 + abs(r)))
+    assert r <= sum(p**2 for p in naive.softmax(scores[:-1])) + 1e-12 <= 1 + 1e-9
+
+
+@given(st.lists(st.lists(st.floats(-9, 9), min_size=4, max_size=4), min_size=1, max_size=4))
+def test_resolution_of_many_is_that_of_each(rows):
+    assert theory.resolution(rows) == pytest.approx([theory.resolution(row) for row in rows])
+
+
+def test_resolution_of_nearly_equal_scores_keeps_its_digits():
+    scores = [0.0, -1e-13, -3e-13]
+    assert theory.resolution(scores) == pytest.approx(float(exact_resolution(scores)), rel=1e-6, abs=0)
+
+
+def test_resolution_at_the_ends():
+    assert theory.resolution([1e308, -1e308, 0.0]) == 1
+    assert theory.resolution([0.0, 1e6]) == -np.inf
+    assert theory.resolution([7.0] * 9) == 0
+
+
+def test_resolution_of_the_facts():
+    """0.412 for RoPE, 0.417, 0.421 and 0.425 at gamma 1, 0.4 and 0.1; about 6e-5 after division by sqrt(d)."""
+    g = {gamma: theory.expected_score(np.arange(2050), 64, gamma) for gamma in (None, 1.0, 0.4, 0.1)}
+    assert [round(float(theory.resolution(g[gamma])), 3) for gamma in g] == [0.412, 0.417, 0.421, 0.425]
+    assert 5e-5 < theory.resolution(g[None] / 8) < 7e-5
+
+
+def fits(p, zeta, scale_base, dtype):
+    """Do zeta^(p/B) and zeta^(-p/B) fit the format? Decimals first, so that float64 can be asked too."""
+    for exponent in (p, -p):
+        exact = Decimal(zeta) ** (Decimal(exponent) / Decimal(scale_base))
+        held = torch.tensor(float(exact), dtype=torch.float64).to(getattr(torch, dtype)).item()
+        if held == 0 or held == float("inf"):
+            return False
+    return True
+
+
+@given(st.sampled_from(list(theory.FORMATS)), head_dims, gammas, scale_bases, st.booleans())
+def test_longest_is_where_the_format_gives_out(dtype, d, gamma, scale_base, centred):
+    length = theory.longest(dtype, d, gamma, scale_base, centred)
+    last = (length - 1) // 2 if centred else length - 1  # the position farthest from 0
+    assert length % 2 == 1 or not centred
+    edge = Decimal(naive.zeta(0, d, gamma)).ln() / Decimal(scale_base)
+    assume(abs(edge) * (last + 1) < 20_000)
+    assert fits(last, naive.zeta(0, d, gamma), scale_base, dtype)
+    assert not fits(last + 1, naive.zeta(0, d, gamma), scale_base, dtype)
+
+
+def test_longest_of_the_facts():
+    assert theory.longest("float16", 64) == 9065
+    assert theory.longest("float16", 64, centred=False) == 4533
+    assert theory.longest("float32", 64, centred=False) == 36261
+    assert theory.longest("float16", 64, scale_base=1, centred=False) == 9
+
+
+@given(st.integers(2, 6), st.integers(3, 40), scale_bases, st.randoms(use_true_random=False))
+def test_the_slope_of_the_search_is_that_of_differences(pairs, n, scale_base, random):
+    s = np.array([random.uniform(-2, 2) for _ in range(n)])
+    slope = theory._resolution_slope(s)
+    for j in range(n):
+        step = np.zeros(n)
+        step[j] = 1e-5
+        difference = (theory.resolution(s + step) - theory.resolution(s - step)) / 2e-5
+        assert slope[j] == pytest.approx(difference, abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_search_forgets_everything(seed):
+    start = np.random.default_rng(seed).uniform(0.01, 0.99, 16)
+    found = theory.maximise_resolution(start, distances=500)
+    assert found.zeta.shape == (101, 16)
+    assert found.zeta[0] == pytest.approx(start)
+    assert found.resolution[0] == pytest.approx(
+        theory.resolution(
+            [sum(np.cos(n * naive.theta(i, 32)) * z ** (n / 512) for i, z in enumerate(start)) for n in range(502)]
+        )
+    )
+    assert found.resolution[-1] > 0.99
+    assert found.zeta[-1].max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: theory.angles(7), "head_dim is 7; it must be even"),
+        (lambda: theory.angles(0), "head_dim is 0"),
+        (lambda: theory.angles(8, base=-1.0), "base is -1.0; it must be greater than 0"),
+        (lambda: theory.decays(8, gamma=0.0), "gamma is 0.0; it must be greater than 0"),
+        (lambda: theory.decays(8, gamma=float("nan")), "gamma is nan"),
+        (lambda: theory.expected_score(3, 8, scale_base=0.0), "scale_base is 0.0; it must be greater than 0"),
+        (lambda: theory.resolution([1.0]), r"scores has shape \(1,\); it needs at least"),
+        (lambda: theory.resolution([0.0, float("inf")]), "scores holds an infinite value or nan"),
+        (lambda: theory.longest("fp16", 64), "dtype is 'fp16'; it must be one of float16, bfloat16"),
+        (lambda: theory.maximise_resolution([0.5, 1.0]), "zeta is .* between 0 and 1"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
