@@ -6,6 +6,7 @@ missing (a newer Python, the network, room on the disk) is said in one line, and
 
 import hashlib
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -24,8 +25,8 @@ def stop(message):
 
 def fingerprint():
     """What the environment depends on: the pins, this Python, and where this clone lies."""
-    parts = [(ROOT / name).read_bytes() for name in ("requirements.txt", "pyproject.toml")]
-    return hashlib.sha256(b"\0".join([*parts, sys.version.encode(), str(ROOT).encode()])).hexdigest()
+    pins = (ROOT / "requirements.txt").read_bytes()
+    return hashlib.sha256(b"\0".join([pins, sys.version.encode(), str(ROOT).encode()])).hexdigest()
 
 
 def create():
@@ -39,16 +40,22 @@ def create():
         )
 
 
-def pip(*arguments):
-    """Run pip in `.venv`: its progress is shown as it comes, its errors are kept for `report`."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        lines = []
-        for line in process.stderr:
-            sys.stderr.write(line)
-            lines.append(line)
+def pip(*arguments, packages=0):
+    """Run pip in `.venv`; a line for each of `packages` shows how far it is, its whole output is kept for `report`."""
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", *arguments]
+    said, seen = [], 0
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout:
+            said.append(line)
+            if packages and (found := re.match(r"Collecting (\S+)", line)):
+                seen += 1
+                print(f"  {seen}/{packages} {found[1]}", flush=True)
+            elif line.startswith(("ERROR", "Installing collected packages")):
+                print("  " + line.split(":")[0] + " ..." if line[0] == "I" else line.rstrip(), flush=True)
     if process.returncode:
-        report("".join(lines), "pip could not install requirements.txt; its own message is above")
+        report("".join(said), "pip could not install requirements.txt; its own message is above")
 
 
 def report(errors, otherwise):
@@ -80,8 +87,9 @@ def main():
             print(f"lexviz: less than {NEEDED_GB} GB are free on this disk; going on.", flush=True)
         create()
         print("Installing the pinned requirements (some minutes the first time) ...", flush=True)
-        pip("install", "--progress-bar", "on" if sys.stdout.isatty() else "off", "-r", "requirements.txt")
-        pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+        pins = (ROOT / "requirements.txt").read_text()
+        pip("--requirement", "requirements.txt", packages=len(re.findall(r"^\w", pins, re.MULTILINE)))
+        pip("--no-deps", "--no-build-isolation", "--editable", ".")
         STAMP.write_text(wanted)
     except OSError as error:
         report(str(error), f"{error}")

@@ -1,0 +1,37 @@
+"""Sphinx extension: a chapter is run again when its cells, lexviz or the pins change, and only then.
+
+jupyter-cache notices changed cells. The rest is in the cache's name, a fingerprint of lexviz and the pins, and the
+same fingerprint as a setting makes Sphinx read every page anew when it changes.
+"""
+
+import hashlib
+import pathlib
+import shutil
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def fingerprint() -> str:
+    """Twelve hex digits over every file that a chapter's output depends on, its own cells aside."""
+    files = [path for path in (ROOT / "lexviz").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    digest = hashlib.sha256()
+    for path in [*sorted(files), ROOT / "requirements.txt"]:
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def name_the_cache(app, config):
+    """Point myst-nb at this fingerprint's cache, and drop those of older ones."""
+    config.chapters_depend_on = fingerprint()
+    caches = ROOT / "_build" / "executed"
+    config.nb_execution_cache_path = str(caches / config.chapters_depend_on)
+    for old in caches.glob("*"):
+        if old.name != config.chapters_depend_on:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.add_config_value("chapters_depend_on", "", rebuild="env", types=[str])
+    app.connect("config-inited", name_the_cache, priority=100)  # before myst-nb takes its settings
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
