@@ -177,9 +177,8 @@ def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 5
     largest, smallest, bits = FORMATS[dtype]
     # how often the first pair is halved per position (0, where its zeta rounds to 1, would mean: for ever)
     halvings = max(-decay_rates(head_dim, gamma, scale_base)[0] / math.log(2), 1e-300)
-    # Rounding to nearest gives infinity from (2 - 2^-(bits+1)) 2^largest on, and 0 up to 2^(smallest-bits-1).
-    overflow = (largest + math.log2(2 - 2.0 ** -(bits + 1))) / halvings
-    vanish = (bits + 1 - smallest) / halvings
+    overflow = (largest + math.log2(2 - 2.0**-bits)) / halvings  # where a scale passes the largest number
+    vanish = (bits + 1 - smallest) / halvings  # where it reaches half of the smallest one, which rounds to 0
     reach = math.ceil(min(overflow, vanish)) - 1  # the last position that still fits
     return 2 * reach + 1 if centred else reach + 1
 

@@ -11,16 +11,9 @@ BUILD = ROOT / "_build"
 
 def build() -> int:
     """Jupyter Book's exit code; its progress goes to the terminal."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book.cli.main",
-        "build",
-        ".",
-        "--warningiserror",
-        "--nitpick",
-        "--keep-going",
-    ]
+    program = "from jupyter_book.cli.main import main; main()"  # there is no `python -m jupyter_book`
+    options = ["--warningiserror", "--nitpick", "--keep-going"]
+    command = [sys.executable, "-c", program, "build", ".", *options]
     code = subprocess.run(command, cwd=ROOT).returncode
     if code:
         # Sphinx remembers the pages that it has read, their warnings it forgets: without this, a second build
@@ -30,11 +23,11 @@ def build() -> int:
 
 
 def main():
-    """Build, then say where to open the result or what to do about the failure."""
+    """Build; Jupyter Book itself says where to open the result, this what to do about a failure."""
     code = build()
     if not code:
-        print(f"\nThe book is built. Open {(BUILD / 'html' / 'index.html').as_uri()}")
-    elif shutil.disk_usage(ROOT).free < 50e6:
+        sys.exit()
+    if shutil.disk_usage(ROOT).free < 50e6:
         print("\nlexviz: the disk is full. Make room (`make clean` removes what was built) and run make book again.")
     else:
         print("\nlexviz: the book was not built; the first warning or error above says why.")
