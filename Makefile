@@ -18,7 +18,7 @@ ready:
 	@"$(PYTHON)" tools/ready.py
 
 book: ready ## build the website, and say where to open it
-	@$(RUN) tools/book.py
+	@$(RUN) tools/website.py
 
 test: ready ## everything that must hold: style, properties, notebooks, the book without a warning
 	@$(RUN) -m ruff check --quiet .

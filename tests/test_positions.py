@@ -2,13 +2,13 @@
 
 import math
 
-import naive
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import naive
 from lexviz import positions, theory
 from lexviz.positions import Alibi, Learned, NoPosition, Rope, Shaw, Sinusoidal, T5Bias, Xpos, XposWithoutRotation
 

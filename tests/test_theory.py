@@ -3,13 +3,13 @@
 import decimal
 from decimal import Decimal
 
-import naive
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import naive
 from lexviz import theory
 
 head_dims = st.integers(1, 70).map(lambda pairs: 2 * pairs)

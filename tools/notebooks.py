@@ -56,6 +56,17 @@ def complaints(notebook: nbformat.NotebookNode, size: int = 0) -> list[str]:
     return wrong
 
 
+def merge_streams(outputs: list) -> list:
+    """Printed text in one piece: where the kernel cuts it in two is chance."""
+    merged = []
+    for output in outputs:
+        if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
 def strip(notebook: nbformat.NotebookNode) -> None:
     """Leave text, and metadata that is the same on every machine."""
     notebook.metadata = {
@@ -64,8 +75,9 @@ def strip(notebook: nbformat.NotebookNode) -> None:
     }
     for cell in notebook.cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams(cell.outputs)
         for output in cell.get("outputs", ()):
-            output.pop("metadata", None)
             if "data" in output:
                 output.metadata = {}
                 output.data = {mime: value for mime, value in output.data.items() if mime == "text/plain"}

@@ -1,0 +1,122 @@
+"""The website builds without a warning, shows what the chapters print, and is built again when it has to be."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+import notebooks
+import website
+
+CHAPTERS = [path for path in notebooks.pages() if path.suffix == ".ipynb"]
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The site, as `make book` builds it."""
+    assert website.build() == 0
+    return website.BUILD / "html"
+
+
+def text_of(page):
+    """What a reader sees, tags and white space aside."""
+    return "".join(html.unescape(re.sub(r"<[^>]*>", "", page.read_text(encoding="utf-8"))).split())
+
+
+def test_every_page_is_there(site):
+    for path in notebooks.pages():
+        page = site / path.relative_to(notebooks.ROOT).with_suffix(".html")
+        assert page.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_page_shows_everything_that_its_chapter_prints(site, path):
+    page = text_of(site / path.relative_to(notebooks.ROOT).with_suffix(".html"))
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", ()):
+            printed = output.get("text") or output.get("data", {}).get("text/plain", "")
+            assert "".join(printed.split()) in page
+
+
+def test_mathematics_comes_from_the_site(site):
+    page = (site / "book" / "appendix-a-reading-critically.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r'src="([^"]*tex-svg[^"]*)"', page)
+    assert (site / "book" / script.split("?")[0]).resolve().is_file()
+    assert "mathjax@" not in page
+
+
+# ---- a small book of its own, to break and to count in ----------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path):
+    """This project with one chapter, whose only cell writes a line to a file each time that it runs."""
+    for name in ("tools", "lexviz"):
+        shutil.copytree(notebooks.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "requirements.txt"):
+        shutil.copy(notebooks.ROOT / name, tmp_path)
+    (tmp_path / "book").mkdir()
+    shutil.copy(notebooks.ROOT / "book" / "references.bib", tmp_path / "book")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/chapter\n")
+    write_chapter(tmp_path, "# Chapter")
+    return tmp_path
+
+
+def write_chapter(root, text, code=""):
+    source = f"with open({str(root / 'runs')!r}, 'a') as file:\n    file.write('run\\n'){code}"
+    cells = [nbformat.v4.new_markdown_cell(text, id="text"), nbformat.v4.new_code_cell(source, id="code")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "book" / "chapter.ipynb")
+
+
+def build(root):
+    """(exit code, what was said, how often the chapter has run by now)"""
+    done = subprocess.run([sys.executable, "tools/website.py"], cwd=root, capture_output=True, text=True)
+    runs = root / "runs"
+    return done.returncode, done.stdout + done.stderr, len(runs.read_text().split()) if runs.exists() else 0
+
+
+def test_a_chapter_is_run_again_when_what_it_depends_on_changes_and_only_then(small):
+    assert build(small)[::2] == (0, 1)
+    assert build(small)[::2] == (0, 1)
+    (small / "README.md").write_text("changed")
+    write_chapter(small, "# Other words")
+    assert build(small)[::2] == (0, 1)
+    assert "Other words" in (small / "_build" / "html" / "book" / "chapter.html").read_text()
+    write_chapter(small, "# Other words", code="\nprint('changed')")
+    assert build(small)[::2] == (0, 2)
+    (small / "lexviz" / "theory.py").write_text("# changed")
+    assert build(small)[::2] == (0, 3)
+    (small / "requirements.txt").write_text("# changed")
+    assert build(small)[::2] == (0, 4)
+    assert len(list((small / "_build" / "executed").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("# Chapter\n\n[nowhere](nowhere.md)", "", "nowhere"),
+        ("# Chapter", "\n1 / 0", "ZeroDivisionError"),
+        ("# Chapter", "\nimport sys; print('careful', file=sys.stderr)", "stderr"),
+    ],
+)
+def test_a_warning_fails_the_build_and_fails_it_again(small, text, code, said):
+    write_chapter(small, text, code)
+    for _ in range(2):
+        returned, printed, _ = build(small)
+        assert returned != 0
+        assert said in printed
+        assert "lexviz: the book was not built" in printed
+
+
+def test_a_figure_is_not_dropped_in_silence(small):
+    """Plotly's own output is one that myst-nb cannot show; it says so, and that must fail the build."""
+    payload = json.dumps({"application/vnd.plotly.v1+json": {"data": []}})
+    write_chapter(small, "# Chapter", f"\nfrom IPython.display import display\ndisplay({payload}, raw=True)")
+    returned, printed, _ = build(small)
+    assert returned != 0
+    assert "skipping unknown output mime type" in printed
