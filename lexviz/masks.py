@@ -318,7 +318,7 @@ def flex(mask: Mask, queries: int, keys: int, device: str = "cpu"):
 def _grid(mask: Mask, q: np.ndarray, k: np.ndarray) -> np.ndarray:
     """mask(q, k) on all pairs of two lists of positions, in full shape where a mask ignores q or k."""
     allowed = np.asarray(mask(q[:, None], k))
-    return np.broadcast_to(allowed, np.broadcast_shapes(allowed.shape, (len(q), len(k))))
+    return allowed | np.zeros((len(q), len(k)), dtype=bool)
 
 
 def _is_tensor(position) -> bool:

@@ -1,0 +1,149 @@
+"""What the README promises: pins, floors, light imports, one's own encoding, clear words where something is missing."""
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+
+import notebooks
+import picture
+import ready
+from lexviz import positions
+from test_positions import HEADS, check_batch, check_chunk, scores
+
+ROOT = notebooks.ROOT
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [Requirement(line) for line in re.findall(r"^[\w.-]+==[^#\n]*", (ROOT / "requirements.txt").read_text(), re.M)]
+DIRECT = [Requirement(line) for line in re.findall(r"^[^#\s][^#\n]*", (ROOT / "requirements.in").read_text(), re.M)]
+
+
+def test_every_pin_is_one_version_and_torch_is_the_one_that_the_book_is_made_with():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] not in "# "]
+    assert len(lines) == len(PINS)
+    assert {pin.name: str(pin.specifier) for pin in PINS}["torch"] == "==2.13.0"
+
+
+def test_no_pin_brings_cuda():
+    assert not [pin.name for pin in PINS if re.match(r"nvidia|cuda|triton", pin.name)]
+
+
+def test_pins_know_linux_macos_and_windows():
+    markers = " ".join(str(pin.marker) for pin in PINS if pin.marker)
+    assert "win32" in markers
+    assert "darwin" in markers
+
+
+def test_what_is_installed_is_what_is_pinned():
+    for pin in PINS:
+        if pin.marker is None or pin.marker.evaluate():
+            assert pin.specifier.contains(importlib.metadata.version(pin.name)), pin.name
+
+
+def test_what_is_used_directly_is_pinned_and_says_what_it_is_for():
+    assert {direct.name for direct in DIRECT} <= {pin.name for pin in PINS}
+    for line in (ROOT / "requirements.in").read_text().splitlines():
+        assert not line or "#" in line
+
+
+def test_pyproject_asks_for_nothing_that_requirements_in_does_not_list():
+    asked = PROJECT["dependencies"] + [name for extra in PROJECT["optional-dependencies"].values() for name in extra]
+    assert {Requirement(name).name for name in asked} <= {direct.name for direct in DIRECT}
+
+
+FLOORS = {"theory": "", "masks": "", "paper": "", "positions": "theory"}  # module: what it may import from lexviz
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lexviz").glob("*.py")), ids=lambda path: path.stem)
+def test_a_module_imports_only_from_the_floors_below(path):
+    below = set(FLOORS[path.stem].split()) if path.stem != "__init__" else set()
+    source = path.read_text()
+    code = re.sub(r'""".*?"""', "", source, flags=re.S)
+    imported = set(re.findall(r"^\s*from lexviz import (.*)$", code, re.M)) | set(re.findall(r"lexviz\.(\w+)", code))
+    assert imported <= below
+
+
+def test_the_theory_and_the_masks_need_no_torch():
+    code = (
+        "import sys, lexviz, lexviz.theory, lexviz.masks; sys.exit('torch' in sys.modules or 'plotly' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_picture_is_what_its_script_draws():
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw()
+
+
+def test_the_encoding_of_the_readme_works_like_the_others():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(code.splitlines()) <= 20
+    names = {}
+    exec(code, names)
+    encoding = names["LogDistance"](heads=HEADS)
+    with torch.no_grad():
+        encoding.rate.copy_(torch.randn(HEADS))
+    q, k = torch.randn(2, 1, HEADS, 5, 8)
+    moved = torch.arange(5) + 10**7
+    assert torch.equal(scores(encoding, q, k), scores(encoding, q, k, moved, moved))
+    check_chunk(encoding, 9, 2, seed=0)
+    check_batch(encoding, [[0, 4, 9], [7, 7, 100]], seed=1)
+    again = positions.PositionEncoding.__repr__(encoding)
+    assert again == f"LogDistance(heads={HEADS})"
+
+
+def make(*arguments, **environment):
+    done = subprocess.run(
+        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_make_help_lists_every_command():
+    code, said = make("help")
+    assert code == 0
+    for command in ("book", "test", "test-all", "lab", "bench", "clean"):
+        assert f"make {command} " in said
+
+
+def test_a_missing_python_is_said_in_one_line():
+    code, said = make("book", "PYTHON=python-that-is-not-there")
+    assert code != 0
+    assert "lexviz: no python-that-is-not-there was found. Install Python 3.11 or newer" in said
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("NewConnectionError: Failed to establish a new connection", "no package index could be reached"),
+        ("OSError: [Errno 30] Read-only file system: '.venv'", "cannot write to"),
+        ("something else", "the usual words"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(errors, words):
+    with pytest.raises(SystemExit) as stop:
+        ready.report(errors, "the usual words")
+    assert words in str(stop.value)
+    assert "\n" not in str(stop.value)
+
+
+def test_an_old_python_is_told_what_to_do(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+    with pytest.raises(SystemExit, match=r"Python 3.11 or newer is needed.*make PYTHON="):
+        ready.main()
+
+
+def test_no_file_names_another_host_for_scripts_or_a_path_of_this_machine():
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, names):
+        path = pathlib.Path(ROOT, name)
+        if path.suffix in (".py", ".md", ".yml", ".toml", ".txt", ".ipynb", ".in", ".js", ".css") and path.exists():
+            text = path.read_text(encoding="utf-8")
+            assert str(ROOT) not in text, name
+            assert not re.search(r"https?://(?:cdn|unpkg|[\w.]*jsdelivr)\.", text), name
