@@ -113,15 +113,17 @@ class Search(NamedTuple):
 def maximise_resolution(
     zeta,
     distances: int = 2048,
+    scale: float = 1.0,
     scale_base: float = 512.0,
     base: float = 10000.0,
     steps: int = 100,
     rate: float = 0.25,
 ) -> Search:
-    """Climb R(g_zeta) uphill from the given zeta (d/2,), as the paper proposes below Eq. 8 and then does not do.
+    """Climb R(scale g_zeta) uphill from the given zeta (d/2,), as the paper proposes below Eq. 8.
 
-    It shows that the goal alone is degenerate: the largest R belongs to a model that has forgotten everything. Each
-    step moves every u_i = ln(-ln zeta_i), a number free to be anything, by `rate` in the direction in which R rises.
+    It shows what the goal is worth. With g of Eq. 8 and d = 64, the top is a model that has forgotten everything;
+    with smaller scores (attention's scale is 1/sqrt(d)) the climb ends in different places. Each step moves every
+    u_i = ln(-ln zeta_i), a number free to be anything, by `rate` in the direction in which R rises.
 
     >>> found = maximise_resolution(decays(64), steps=40)
     >>> found.resolution[[0, 10, 20, 40]].round(3)
@@ -134,11 +136,11 @@ def maximise_resolution(
     cosines = np.cos(n * angles(2 * len(u), base))  # (N+2, d/2)
     path = []
     for _ in range(steps + 1):
-        terms = cosines * np.exp(-np.exp(u) * n / scale_base)  # (N+2, d/2): the summands of Eq. 8
+        terms = scale * cosines * np.exp(-np.exp(u) * n / scale_base)  # (N+2, d/2): the summands of Eq. 8
         g = terms.sum(-1)  # (N+2,)
         path.append((np.exp(-np.exp(u)), resolution(g)))
         slope = _resolution_slope(g) @ (terms * (-np.exp(u) * n / scale_base))  # (d/2,): dR/dg dg/du
-        u = np.minimum(u + rate * np.sign(slope), 6.0)  # zeta = exp(-exp(6)) is 1e-175: gone for good
+        u = np.minimum(u + rate * np.sign(slope), 9.0)  # zeta^(1/B) = exp(-exp(9) / 512) is 1e-7: gone for good
     return Search(*map(np.array, zip(*path, strict=True)))
 
 

@@ -1,6 +1,7 @@
 """theory.py against the formulas in loops, exact decimals and the number formats themselves."""
 
 import decimal
+import math
 from decimal import Decimal
 
 import numpy as np
@@ -131,18 +132,37 @@ def test_the_slope_of_the_search_is_that_of_differences(pairs, n, scale_base, ra
         assert slope[j] == pytest.approx(difference, abs=1e-8)
 
 
+def g_of(zeta, scale, distances):
+    """scale * g of Eq. 8 with B = 512, at 0 .. N+1."""
+    d = 2 * len(zeta)
+    powers = [
+        [math.cos(n * naive.theta(i, d)) * z ** (n / 512) for i, z in enumerate(zeta)] for n in range(distances + 2)
+    ]
+    return [scale * sum(terms) for terms in powers]
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_the_search_forgets_everything(seed):
-    start = np.random.default_rng(seed).uniform(0.01, 0.99, 16)
-    found = theory.maximise_resolution(start, distances=500)
-    assert found.zeta.shape == (101, 16)
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_the_search_says_what_it_does(seed, scale):
+    start = np.random.default_rng(seed).uniform(0.01, 0.99, 8)
+    found = theory.maximise_resolution(start, distances=200, scale=scale, steps=30)
+    assert found.zeta.shape == (31, 8)
     assert found.zeta[0] == pytest.approx(start)
-    assert found.resolution[0] == pytest.approx(
-        theory.resolution(
-            [sum(np.cos(n * naive.theta(i, 32)) * z ** (n / 512) for i, z in enumerate(start)) for n in range(502)]
-        )
-    )
-    assert found.resolution[-1] > 0.99
+    for step in (0, 3, 10):  # later a zeta may be too small for float64, its power zeta^(1/512) not yet
+        assert found.resolution[step] == pytest.approx(theory.resolution(g_of(found.zeta[step], scale, 200)), rel=1e-6)
+    # a step goes uphill for each zeta alone, when the others stay and the step is small
+    small = theory.maximise_resolution(start, distances=200, scale=scale, steps=1, rate=1e-4).zeta[1]
+    for i in range(8):
+        moved = start.copy()
+        moved[i] = small[i]
+        assert theory.resolution(g_of(moved, scale, 200)) > found.resolution[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_search_forgets_everything_where_scores_are_large(seed):
+    start = np.random.default_rng(seed).uniform(0.01, 0.99, 32)
+    found = theory.maximise_resolution(start)
+    assert found.resolution[-1] > 0.999
     assert found.zeta[-1].max() < 1e-6
 
 
