@@ -271,7 +271,7 @@ class T5Bias(PositionEncoding):
         # so that no rounding error can move a border.
         self.starts = list(range(exact))  # (buckets,)
         for j in range(exact):
-            start = self.starts[-1] + (j == 0)
+            start = self.starts[-1]
             while start**exact < exact ** (exact - j) * max_distance**j:
                 start += 1
             self.starts.append(start)

@@ -154,13 +154,8 @@ def _resolution_slope(s: np.ndarray) -> np.ndarray:
     return slope
 
 
-# name: (the largest exponent of 2, the smallest exponent of a normal number, bits behind the leading one)
-FORMATS = {
-    "float16": (15, -14, 10),
-    "bfloat16": (127, -126, 7),
-    "float32": (127, -126, 23),
-    "float64": (1023, -1022, 52),
-}
+# name: (largest exponent of 2, bits behind the leading one)
+FORMATS = {"float16": (15, 10), "bfloat16": (127, 7), "float32": (127, 23), "float64": (1023, 52)}
 
 
 def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 512.0, centred: bool = True) -> int:
@@ -176,12 +171,13 @@ def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 5
     """
     if dtype not in FORMATS:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(FORMATS)}")
-    largest, smallest, bits = FORMATS[dtype]
+    exponent, bits = FORMATS[dtype]
     # how often the first pair is halved per position (0, where its zeta rounds to 1, would mean: for ever)
     halvings = max(-decay_rates(head_dim, gamma, scale_base)[0] / math.log(2), 1e-300)
-    overflow = (largest + math.log2(2 - 2.0**-bits)) / halvings  # where a scale passes the largest number
-    vanish = (bits + 1 - smallest) / halvings  # where it reaches half of the smallest one, which rounds to 0
-    reach = math.ceil(min(overflow, vanish)) - 1  # the last position that still fits
+    # A scale passes the largest number, (2 - 2^-bits) 2^exponent, before its inverse rounds to 0: every format reaches
+    # farther down, thanks to its subnormal numbers, than up.
+    overflow = (exponent + math.log2(2 - 2.0**-bits)) / halvings
+    reach = math.ceil(overflow) - 1  # the last position that still fits
     return 2 * reach + 1 if centred else reach + 1
 
 

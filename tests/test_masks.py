@@ -175,8 +175,9 @@ def test_bigbird_differs_between_seeds_and_ends_where_its_length_does():
     drawn = [masks.dense(masks.bigbird(4, 200, seed=seed), 200) for seed in range(2)]
     assert not np.array_equal(*drawn)
     assert masks.bigbird(4, 200)(199, 199)
-    with pytest.raises(ValueError, match="position 200 is past bigbird's length, 200"):
-        masks.bigbird(4, 200)(200, 0)
+    for pair in ((200, 0), (0, 200)):
+        with pytest.raises(ValueError, match="position 200 is past bigbird's length, 200"):
+            masks.bigbird(4, 200)(*pair)
 
 
 @pytest.mark.parametrize("mask", [masks.causal(), masks.block_causal(64), masks.strided(64), masks.longformer(64)])
@@ -214,6 +215,60 @@ def test_flex_attention_sees_the_same_mask(mask):
     assert torch.allclose(found[seen], (weights @ v)[seen], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("mask", "queries", "keys"),
+    [
+        (masks.full(), (10, 12), (0, masks.END)),
+        (masks.sliding_window(3) & masks.strided(5), (10, 12), (8, 12)),
+        (masks.sliding_window(3) | masks.dilated(3, 4), (10, 12), (2, 12)),
+        (masks.dilated(3, 2), (10, 12), (6, 12)),
+        (masks.dilated(3, 2), (1, 2), (0, 2)),
+        (masks.longformer(4, 0), (10, 12), (8, 14)),
+        (masks.longformer(4, 0), (1, 2), (0, 4)),
+        (masks.longformer(4, 2), (10, 12), (0, 14)),
+        (masks.longformer(4, 2), (1, 12), (0, masks.END)),
+    ],
+    ids=str,
+)
+def test_spans_are_as_narrow_as_they_can_be(mask, queries, keys):
+    assert mask.span(*queries) == keys
+
+
+def test_full_has_no_end():
+    assert masks.full().pairs(100_000) == 10**10
+
+
+def test_a_mask_says_whether_its_pairs_are_scattered():
+    gaps = [masks.dilated(3, 2), masks.strided(3), masks.fixed(3), masks.longformer(3), masks.bigbird(3, 9)]
+    none = [masks.full(), masks.causal(), masks.block_causal(2), masks.segment_recurrent(2, 3), masks.padding(3)]
+    assert all(mask.scattered for mask in gaps)
+    assert not any(mask.scattered for mask in none)
+
+
+def test_reach_does_not_overflow_after_many_layers():
+    assert np.array_equal(masks.reach(masks.causal(), 40, 60), masks.dense(masks.causal(), 40))
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, 5])
+@pytest.mark.parametrize("global_blocks", [0, 1, 2])
+def test_bigbird_without_chance_is_a_window_and_global_blocks(window, global_blocks):
+    mask = masks.bigbird(2, 16, window, global_blocks, random_blocks=0)
+    blocks = [(i // 2, j // 2) for i in range(16) for j in range(16)]
+    wanted = [abs(a - b) <= window // 2 or a < global_blocks or b < global_blocks for a, b in blocks]
+    assert masks.dense(mask, 16).ravel().tolist() == wanted
+
+
+def test_numbers_from_numpy_will_do():
+    assert masks.block_causal(np.int64(3)).pairs(np.int64(9)) == masks.block_causal(3).pairs(9)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+def test_flex_attention_with_fewer_queries_than_keys():
+    q, k = torch.randn(1, 1, 20, 16), torch.randn(1, 1, 50, 16)
+    found = flex_attention(q, k, k, block_mask=masks.flex(masks.full(), 20, 50))
+    assert torch.allclose(found, (q @ k.mT / 4).softmax(-1) @ k, atol=1e-5)
+
+
 def test_a_mask_prints_as_it_is_written():
     mask = masks.causal() & (masks.sliding_window(3) | masks.padding([4, 2]))
     assert repr(mask) == "(causal() & (sliding_window(3) | padding([4, 2], start=0)))"
@@ -235,6 +290,8 @@ def test_a_mask_prints_as_it_is_written():
         (lambda: masks.dense(masks.causal(), -1), "n is -1; it must be a whole number of at least 0"),
         (lambda: masks.causal().pairs(-1), "n is -1"),
         (lambda: masks.reach(masks.causal(), 4, -1), "layers is -1"),
+        (lambda: masks.padding(2, start=-1), "0 <= start <= stop is needed"),
+        (lambda: masks.causal().span(-1, 2), "first is -1"),
         (lambda: masks.causal().span(3, 2), "first is 3 and last is 2; 0 <= first <= last is needed"),
     ],
 )
