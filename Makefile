@@ -33,7 +33,7 @@ test-all: ready ## the same with every combination that `make test` samples, and
 lab: ready ## JupyterLab on the chapters (LAB="--port 9999" passes options)
 	@cd book && ../$(RUN) -m jupyterlab $(LAB)
 
-bench: ready ## measure speed, as ratios of two things in one process
+bench: book ## measure: speed, as ratios of two things in one process; the pages' weight and the figures' latency
 	@$(RUN) -m benchmarks
 
 notebooks: ready ## run every chapter and keep what it prints, ready to be committed

@@ -7,6 +7,7 @@ import torch
 from rotary_embedding_torch import RotaryEmbedding
 from x_transformers import x_transformers
 
+from benchmarks import pages
 from lexviz import masks
 from lexviz.positions import Rope, Xpos
 
@@ -63,6 +64,7 @@ def main():
     for what, against, ours, theirs in measurements():
         times, own = ratio(ours, theirs)
         print(f"{what:>24}  {against:>24}  {times:>10.3f}  {1e3 * own:>7.3f} ms")
+    pages.main()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Build the website: every chapter run (where `fresh` says that it must be), every warning an error."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ def build() -> int:
     program = "from jupyter_book.cli.main import main; main()"  # there is no `python -m jupyter_book`
     options = ["--warningiserror", "--nitpick", "--keep-going"]
     command = [sys.executable, "-c", program, "build", ".", *options]
-    code = subprocess.run(command, cwd=ROOT).returncode
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "LEXVIZ_PAGE": "1"}).returncode  # see lexviz.explore
     if code:
         # Sphinx remembers the pages that it has read, their warnings it forgets: without this, a second build
         # would find nothing to do and succeed.

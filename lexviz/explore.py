@@ -1,0 +1,280 @@
+"""Controls and a function make a figure that lives in a kernel and on a static page alike.
+
+    explore(decay, gamma=slider(0.1, 2.0, step=0.1, value=0.4), head_dim=choice(32, 64, 128, value=64))
+
+The function gets the controls' values and gives a plotly figure, or a figure and read-outs, [(name, value, unit), ...].
+Its name is the figure's id, the first paragraph of its docstring the caption, the others the text for those who do not
+see the figure. With a kernel every move of a control calls the function. When the website is built (tools/website.py
+sets LEXVIZ_PAGE) the same object computes all its states, `lexviz.page` packs them, and explore.js looks them up.
+"""
+
+import asyncio
+import html
+import inspect
+import itertools
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import plotly.graph_objects as go
+
+from lexviz import page
+
+BUDGET = 300_000  # bytes that the states of one figure may weigh on a page, compressed
+
+# One look for every figure. The page's script puts the page's colours in place of GREY, which reads on light and dark.
+GREY, FAINT = "#767c86", "rgba(128,134,145,0.25)"
+AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": GREY, "ticks": "outside", "tickcolor": FAINT}
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        "margin": {"l": 56, "r": 14, "t": 36, "b": 46},
+        "height": 400,
+        "xaxis": {**AXIS, "automargin": True},
+        "yaxis": {**AXIS, "automargin": True},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "hovermode": "closest",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that a reader can change: its kind, its values on a page and the one it starts with."""
+
+    kind: str  # slider, play, choice or toggle
+    values: tuple
+    value: object
+    label: str | None = None
+    unit: str = ""
+    log: bool = False
+    fine: bool = False  # a kernel may offer values between these
+
+    def text(self, value) -> str:
+        """A value as the reader sees it."""
+        shown = {True: "on", False: "off"}[value] if self.kind == "toggle" else number(value)
+        return f"{shown} {self.unit}".strip()
+
+
+def number(value) -> str:
+    """Four significant digits, and no exponent where one can do without.
+
+    >>> number(0.4), number(65504), number(1.0e-7), number("log")
+    ('0.4', '65504', '1e-07', 'log')
+    """
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+
+
+def slider(start=None, stop=None, step=None, values=None, log=False, value=None, label=None, unit="") -> Control:
+    """Numbers from start to stop, both included; with log=True each is `step` times the one before.
+
+    Whole numbers keep their step in a kernel; others are offered ten times as finely there. `values` lists the numbers
+    instead, on the page and in a kernel alike.
+
+    >>> slider(1, 8, step=2, log=True).values, slider(0.0, 1.0, step=0.25).values
+    ((1, 2, 4, 8), (0.0, 0.25, 0.5, 0.75, 1.0))
+    """
+    return _range("slider", start, stop, step, values, log, value, label, unit)
+
+
+def play(start=None, stop=None, step=None, values=None, log=False, value=None, label=None, unit="") -> Control:
+    """A slider that can also run by itself, with a button to start and to pause it."""
+    return _range("play", start, stop, step, values, log, value, label, unit)
+
+
+def choice(*options, value=None, label=None) -> Control:
+    """One of several texts or numbers."""
+    if len(options) < 2 or len(set(options)) < len(options):
+        raise ValueError(f"options are {options}; at least two different ones are needed")
+    return _checked(Control("choice", options, options[0] if value is None else value, label))
+
+
+def toggle(value=False, label=None) -> Control:
+    """On or off."""
+    return _checked(Control("toggle", (False, True), value, label))
+
+
+def _range(kind, start, stop, step, values, log, value, label, unit):
+    if values is None:
+        if start is None or stop is None or step is None or not stop > start or step <= log:
+            raise ValueError(
+                f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop and a step "
+                f"greater than {int(log)}, or a list of values"
+            )
+        count = math.log(stop / start, step) if log else (stop - start) / step
+        powers = range(round(count) + 1)
+        values = [start * step**p if log else start + step * p for p in powers]
+        if abs(values[-1] - stop) > 1e-6 * abs(stop - start):
+            raise ValueError(f"step is {step}; from {start} it does not lead to stop, {stop}")
+        values = [v if isinstance(v, int) else float(f"{v:.12g}") for v in values]  # 0.3, not 0.30000000000000004
+        fine = not all(isinstance(v, int) for v in values)
+    else:
+        fine = False
+    values = tuple(values)
+    return _checked(Control(kind, values, values[0] if value is None else value, label, unit, log, fine))
+
+
+def _checked(control: Control) -> Control:
+    if control.value not in control.values:
+        raise ValueError(f"value is {control.value!r}; it must be one of {', '.join(map(str, control.values))}")
+    return control
+
+
+def explore(function: Callable, **controls: Control) -> "Figure":
+    """The figure of `function` with these controls; put it last in a cell. See the module's first lines."""
+    return Figure(function, controls)
+
+
+class Figure:
+    """What `explore` gives: knows its states, shows itself in a kernel, on a page and in words."""
+
+    on_page: ClassVar[set] = set()  # ids that this process has put on a page; a chapter is one process
+
+    def __init__(self, function: Callable, controls: dict[str, Control]):
+        asked = list(inspect.signature(function).parameters)
+        if asked != list(controls):
+            raise ValueError(f"controls are {list(controls)}; {function.__name__} takes {asked}, in this order")
+        self.function, self.controls = function, controls
+        self.id = function.__name__.replace("_", "-")
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        if not paragraphs[0]:
+            raise ValueError(f"{function.__name__} has no docstring; its first paragraph is the figure's caption")
+        self.caption, *more = (" ".join(paragraph.split()) for paragraph in paragraphs)
+        self.description = " ".join(more)
+
+    def state(self, **values) -> tuple[go.Figure, list[tuple[str, str]]]:
+        """The figure at these values, in the house's look, and its read-outs as (name, text)."""
+        result = self.function(**values)
+        figure, readouts = result if isinstance(result, tuple) else (result, [])
+        figure = go.Figure(
+            data=[page.as_text(trace.to_plotly_json()) for trace in figure.data],
+            layout={**page.as_text(figure.layout.to_plotly_json()), "template": TEMPLATE},
+        )
+        return figure, [(name, f"{number(value)} {unit}".strip()) for name, value, unit in readouts]
+
+    @property
+    def first(self) -> dict:
+        """The values that the controls start with."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    # ---- in words ----
+
+    def words(self) -> str:
+        """The figure in words and numbers: what git keeps and nbval compares."""
+        figure, readouts = self.state(**self.first)
+        lines = [f"Figure {self.id}: {self.caption}"]
+        for name, control in self.controls.items():
+            ends = f"{control.text(control.values[0])} to {control.text(control.values[-1])}"
+            lines.append(
+                f"  {control.label or name}: {control.text(control.value)} ({len(control.values)} values, {ends})"
+            )
+        for trace in figure.data:
+            lines.append(f"  {html.unescape(trace.name or trace.type)}: {page.summary(trace)}")
+        return "\n".join([*lines, *(f"  {name} = {text}" for name, text in readouts)])
+
+    def __repr__(self) -> str:
+        return self.words()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if os.environ.get("LEXVIZ_PAGE"):  # no widget at all: it would bring scripts from other hosts
+            return {"text/plain": self.words(), "text/html": self.page()}
+        return {**self.live()._repr_mimebundle_(), "text/plain": self.words()}
+
+    # ---- on a page ----
+
+    def all_states(self) -> list:
+        """[(figure, read-outs), ...], the last control changing fastest."""
+        product = itertools.product(*(control.values for control in self.controls.values()))
+        return [self.state(**dict(zip(self.controls, values, strict=True))) for values in product]
+
+    def page(self) -> str:
+        """Plain HTML that works with book/_static/explore.js, and says what it can without it."""
+        if self.id in Figure.on_page:
+            raise ValueError(f"{self.function.__name__} is explored twice on this page; a figure's id must be its own")
+        packed = page.pack([page.leaves(figure, readouts) for figure, readouts in self.all_states()])
+        if len(packed) > BUDGET:
+            name, control = max(self.controls.items(), key=lambda item: len(item[1].values))
+            raise ValueError(
+                f"the states of {self.function.__name__} weigh {len(packed)} bytes, more than {BUDGET}; "
+                f"coarsen {name}, which has {len(control.values)} values, or give its traces fewer points"
+            )
+        Figure.on_page.add(self.id)
+        figure, readouts = self.state(**self.first)
+        return page.render(self, figure, readouts, packed)
+
+    # ---- in a kernel ----
+
+    def live(self):
+        """Widgets around a FigureWidget; a moved control calls the function at whatever value the reader picks."""
+        import ipywidgets as widgets
+
+        figure, readouts = self.state(**self.first)
+        plot = go.FigureWidget(figure)
+        says = widgets.HTML(_readouts(readouts))
+        parts = {name: _widget(widgets, name, control) for name, control in self.controls.items()}
+        boxes = {name: part.children[-1] if isinstance(part, widgets.HBox) else part for name, part in parts.items()}
+        pending = False
+
+        def update():
+            nonlocal pending
+            pending = False
+            fresh, fresh_readouts = self.state(**{name: box.value for name, box in boxes.items()})
+            with plot.batch_update():
+                plot.update(data=[trace.to_plotly_json() for trace in fresh.data], overwrite=True)
+                plot.layout.update(fresh.layout.to_plotly_json(), overwrite=True)
+            says.value = _readouts(fresh_readouts)
+
+        def moved(_):
+            # While a slider is dragged, values come faster than figures can be made: only the latest is computed.
+            nonlocal pending
+            if pending:
+                return
+            pending = True
+            try:
+                asyncio.get_running_loop().call_later(0.02, update)
+            except RuntimeError:  # no loop: outside of a kernel
+                update()
+
+        def reset(_):
+            for name, box in boxes.items():
+                box.value = self.controls[name].value
+
+        for box in boxes.values():
+            box.observe(moved, "value")
+        button = widgets.Button(description="Reset")
+        button.on_click(reset)
+        caption = widgets.HTML(f"<i>{html.escape(self.caption)}</i>")
+        return widgets.VBox([*parts.values(), button, plot, says, caption])
+
+
+def _readouts(readouts) -> str:
+    return " &nbsp; ".join(f"{html.escape(name)} = <b>{html.escape(text)}</b>" for name, text in readouts)
+
+
+def _widget(widgets, name: str, control: Control):
+    common = {"description": control.label or name, "style": {"description_width": "initial"}}
+    low, high, value = control.values[0], control.values[-1], control.value
+    if control.kind == "toggle":
+        return widgets.Checkbox(value=value, indent=False, **common)
+    if control.kind == "choice":
+        return widgets.Dropdown(options=control.values, value=value, **common)
+    if control.fine and control.log:
+        low, high = math.log10(low), math.log10(high)
+        step = (high - low) / (len(control.values) - 1) / 10
+        bar = widgets.FloatLogSlider(min=low, max=high, step=step, value=value, readout_format=".3g", **common)
+    elif control.fine:
+        step = (high - low) / (len(control.values) - 1) / 10
+        bar = widgets.FloatSlider(min=low, max=high, step=step, value=value, readout_format=".3g", **common)
+    else:
+        bar = widgets.SelectionSlider(options=[(control.text(v), v) for v in control.values], value=value, **common)
+    if control.kind == "slider":
+        return bar
+    clock = widgets.Play(min=0, max=len(control.values) - 1, interval=300)
+    clock.observe(lambda change: setattr(bar, "value", control.values[change["new"]]), "value")
+    return widgets.HBox([clock, bar])

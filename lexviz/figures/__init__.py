@@ -1,0 +1,1 @@
+"""What each figure shows, a module per family: functions that take numbers and give plotly figures, and never train."""

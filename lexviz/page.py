@@ -1,0 +1,210 @@
+"""A figure as a page holds it: all states packed, only what differs, equal arrays once; and the HTML around them.
+
+`leaves` takes a state apart into leaves (an array, a name, a range ...), each at a path such as data/0/y. `pack` keeps,
+for every path whose leaf is not the same in all states, the different leaves, and a column that says which state has
+which. Arrays become whole numbers between their own least and greatest value: exact for whole numbers that fit 16 bits,
+one of 2,047 levels otherwise, off by at most 1/4,092 of their range: a tenth of a pixel where a plot is 400 high. Finer
+levels would be noise that nobody sees and gzip cannot compress. On logarithmic axes this is done to the logarithms.
+
+    packed = gzip(length of the head, 4 bytes | head, JSON | the arrays, one after the other)
+    head   = {"paths": [[path, leaves, column], ...], "arrays": [[bits, start, count, columns, least, step, log], ...]}
+
+A column is the number of an array; a leaf that is an array is {"array": number}, one that a state does not have, null.
+The highest code of an array, 255 or 65,535, is a gap (nan). Of 16 bits all lower bytes come first, then all higher,
+which compress better apart. book/_static/explore.js does the reverse.
+"""
+
+import base64
+import gzip
+import html
+import json
+import struct
+
+import numpy as np
+
+NOT_TEXT = (
+    "hovertemplate",
+    "texttemplate",
+    "mode",
+    "type",
+    "hoverinfo",
+    "visible",
+    "xaxis",
+    "yaxis",
+    "fill",
+    "template",
+)
+
+
+def as_text(part, key=""):
+    """A figure's JSON whose texts plotly shows as they are: it reads a little HTML, and data must not be read so."""
+    if isinstance(part, dict):
+        return {name: as_text(value, name) for name, value in part.items() if name != "template"}
+    if isinstance(part, list | tuple):
+        return [as_text(value, key) for value in part]
+    if isinstance(part, np.ndarray) and part.dtype.kind in "OU":
+        return as_text(part.tolist(), key)
+    if isinstance(part, str) and key not in NOT_TEXT:
+        return part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return part
+
+
+def leaves(figure, readouts) -> dict[tuple, object]:
+    """{path: leaf} of one state; arrays are numpy arrays, lists of shapes or annotations are one leaf."""
+    found = {("readouts", row): text for row, (_, text) in enumerate(readouts)}
+
+    def take(path, part):
+        if isinstance(part, dict) and part and path != ("layout", "template"):
+            for name, value in part.items():
+                take((*path, name), value)
+        elif path != ("layout", "template"):
+            found[path] = _numbers(part)
+
+    for index, trace in enumerate(figure.data):
+        take(("data", index), trace.to_plotly_json())
+    take(("layout",), figure.layout.to_plotly_json())
+    return found
+
+
+def _numbers(part):
+    """A numpy array where `part` is a row or a table of numbers; else `part`."""
+    if isinstance(part, list | tuple) and len(part) > 2 and not isinstance(part[0], dict | str | None):
+        part = np.array([[np.nan if v is None else v for v in row] if isinstance(row, list) else row for row in part])
+    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
+        return part
+    return part.tolist() if isinstance(part, np.ndarray | np.generic) else part
+
+
+class _Store:
+    """Arrays as bytes, equal ones once."""
+
+    def __init__(self):
+        self.heads, self.bytes, self.numbers = [], bytearray(), {}
+
+    def add(self, array: np.ndarray, log: bool = False) -> int:
+        """The number under which the array is kept."""
+        flat = np.asarray(array, dtype=np.float64).ravel()
+        finite = flat[np.isfinite(flat)]
+        log = bool(log and len(finite) and finite.min() > 0)
+        values = np.log10(flat, where=flat > 0, out=np.full(flat.shape, np.nan)) if log else flat
+        finite = values[np.isfinite(values)]
+        least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        whole = not log and np.array_equal(finite, np.round(finite))
+        bits = 8 if whole and most - least < 255 else 16
+        if not whole or most - least >= 65535:  # seven digits will do; seventeen would weigh more than the codes
+            least, step = float(f"{least:.7g}"), float(f"{(most - least) / 2046:.7g}") or 1.0
+        else:
+            step = 1.0
+        codes = np.where(np.isfinite(values), np.round((values - least) / step).clip(0, 2**bits - 2), 2**bits - 1)
+        raw = codes.astype("u1").tobytes() if bits == 8 else codes.astype("<u2").view("u1").reshape(-1, 2).T.tobytes()
+        columns = array.shape[1] if array.ndim == 2 else 0
+        shape = (bits, len(flat), columns, float(least), float(step), log)
+        if (shape, raw) not in self.numbers:
+            self.numbers[shape, raw] = len(self.heads)
+            self.heads.append([bits, len(self.bytes), len(flat), columns, float(least), float(step), int(log)])
+            self.bytes += raw
+        return self.numbers[shape, raw]
+
+
+def pack(states: list[dict[tuple, object]]) -> bytes:
+    """All states of a figure, from the `leaves` of each, as the bytes that a page carries."""
+    store, paths = _Store(), []
+    for path in dict.fromkeys(path for state in states for path in state):
+        different, column = {}, []
+        for state in states:
+            leaf = state.get(path)
+            if isinstance(leaf, np.ndarray):
+                leaf = {"array": store.add(leaf, _is_log(state, path))}
+            column.append(different.setdefault(json.dumps(leaf), len(different)))
+        if len(different) > 1:
+            paths.append([path, [json.loads(text) for text in different], store.add(np.array(column))])
+    head = json.dumps({"paths": paths, "arrays": store.heads}, separators=(",", ":")).encode()
+    return gzip.compress(struct.pack("<I", len(head)) + head + bytes(store.bytes), 9, mtime=0)
+
+
+def _is_log(state: dict, path: tuple) -> bool:
+    """Does this array lie along a logarithmic axis?"""
+    if len(path) != 3 or path[0] != "data" or path[2] not in ("x", "y"):
+        return False
+    axis = state.get((*path[:2], f"{path[2]}axis"), path[2])  # "x", "x2", ...
+    return state.get(("layout", f"{path[2]}axis{axis[1:]}", "type")) == "log"
+
+
+def _first(figure) -> str:
+    """The first state as JSON for plotly.js, arrays in base64 of the smallest type that holds them."""
+
+    def encode(part):
+        part = _numbers(part)
+        if isinstance(part, dict):
+            return {name: encode(value) for name, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [encode(value) for value in part]
+        if not isinstance(part, np.ndarray):
+            return part
+        whole = np.isfinite(part).all() and np.array_equal(part, np.round(part)) and np.abs(part).max(initial=0) < 2**31
+        small = np.min_scalar_type(int(part.min(initial=0))) if whole else np.dtype("f4")
+        array = part.astype(np.promote_types(small, np.min_scalar_type(int(part.max(initial=0)))) if whole else small)
+        kind = array.dtype.str.lstrip("<|=")
+        spec = {
+            "dtype": kind,
+            "bdata": base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode(),
+        }
+        return {**spec, "shape": ", ".join(map(str, array.shape))} if array.ndim == 2 else spec
+
+    traces, layout = [trace.to_plotly_json() for trace in figure.data], figure.layout.to_plotly_json()
+    return json.dumps({"data": encode(traces), "layout": encode(layout)}, separators=(",", ":"))
+
+
+def summary(trace) -> str:
+    """A trace in a few numbers, the same on every machine."""
+    said = []
+    for name in ("x", "y", "z"):
+        array = np.asarray(trace[name] if name in trace and trace[name] is not None else ())
+        if array.size and array.dtype.kind in "biuf":
+            size = " x ".join(map(str, array.shape))
+            said.append(f"{name} {size} numbers from {np.nanmin(array):.3g} to {np.nanmax(array):.3g}")
+    return ", ".join(said) or "no numbers"
+
+
+def render(figure, plot, readouts, packed: bytes) -> str:
+    """The HTML of an explore figure: controls, plot, read-outs, caption, and inert data for explore.js."""
+    rows = "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in readouts)
+    controls = "".join(_control(figure.id, name, control) for name, control in figure.controls.items())
+    first = _first(plot).replace("<", "\\u003c")  # no text in it may end the script
+    height = plot.layout.height or plot.layout.template.layout.height
+    return f"""<figure class="lex" id="lex-{figure.id}" data-figure="{figure.id}">
+<div class="lex-controls" role="group" aria-label="Controls of this figure">{controls}
+<span class="lex-buttons"><button type="button" class="lex-reset">Reset</button>
+<button type="button" class="lex-link">Copy link</button></span></div>
+<div class="lex-plot" role="img" aria-label="{html.escape(figure.caption)}" style="min-height:{height:.0f}px"></div>
+<dl class="lex-readouts">{rows}</dl>
+<p class="lex-status" role="status"></p>
+<figcaption>{html.escape(figure.caption)}
+<span class="lex-description">{html.escape(figure.description)}</span></figcaption>
+<script type="application/json" class="lex-first">{first}</script>
+<script type="text/plain" class="lex-states">{base64.b64encode(packed).decode()}</script>
+</figure>"""
+
+
+def _control(figure_id: str, name: str, control) -> str:
+    """A native control with its label; texts of all values ride along, so that the script formats nothing."""
+    place = f'id="lex-{figure_id}-{name}" data-control="{html.escape(name)}"'
+    texts = html.escape(json.dumps([control.text(value) for value in control.values]))
+    keys = html.escape(json.dumps([str(value) for value in control.values]))
+    start = control.values.index(control.value)
+    data = f'{place} data-texts="{texts}" data-keys="{keys}" data-start="{start}"'
+    label = f'<label for="lex-{figure_id}-{name}">{html.escape(control.label or name)}</label>'
+    if control.kind == "toggle":
+        return f'<span class="lex-control">{label}<input type="checkbox" {data}{" checked" * start}></span>'
+    if control.kind == "choice":
+        options = "".join(
+            f'<option value="{i}"{" selected" * (i == start)}>{html.escape(control.text(value))}</option>'
+            for i, value in enumerate(control.values)
+        )
+        return f'<span class="lex-control">{label}<select {data}>{options}</select></span>'
+    shown = html.escape(control.text(control.value))
+    bar = (
+        f'<input type="range" min="0" max="{len(control.values) - 1}" value="{start}" aria-valuetext="{shown}" {data}>'
+    )
+    run = '<button type="button" class="lex-play" aria-pressed="false">Play</button>' * (control.kind == "play")
+    return f'<span class="lex-control">{label}{bar}<output>{shown}</output>{run}</span>'

@@ -1,0 +1,305 @@
+"""explore.py and page.py: controls, states packed and unpacked, what a figure says, and its life in a kernel."""
+
+import asyncio
+import gzip
+import itertools
+import json
+import re
+import struct
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lexviz import explore as module
+from lexviz import page
+from lexviz.explore import Figure, choice, explore, play, slider, toggle
+
+
+@pytest.fixture(autouse=True)
+def fresh_page(monkeypatch):
+    monkeypatch.setattr(Figure, "on_page", set())
+
+
+def wave(turns, height=1.0, kind="sine", shifted=False):
+    """A wave, to be turned.
+
+    It rises and falls.
+    """
+    x = np.linspace(0, 1, 50)
+    y = height * getattr(np, "sin" if kind == "sine" else "cos")(turns * x + shifted)
+    figure = go.Figure([go.Scatter(x=x, y=y, name=kind), go.Scatter(x=[0, 1], y=[0, 0], name="zero")])
+    figure.update_xaxes(title_text="x")
+    return figure, [("top", y.max(), "m"), ("turns", turns, "")]
+
+
+def waves():
+    return explore(
+        wave,
+        turns=slider(1, 9, step=2, value=3),
+        height=slider(0.5, 2.0, step=0.5, value=1.0, unit="m"),
+        kind=choice("sine", "cosine"),
+        shifted=toggle(label="shifted by 1"),
+    )
+
+
+# ---- controls ---------------------------------------------------------------------------------------------------
+
+
+def test_sliders_include_both_ends_and_print_without_rounding_errors():
+    assert slider(0.1, 0.5, step=0.1).values == (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert slider(16, 256, step=2, log=True).values == (16, 32, 64, 128, 256)
+    assert play(0, 4, step=2, unit="s").text(4) == "4 s"
+    assert slider(values=[1, 5, 6], value=5).value == 5
+    assert choice("a", 2).value == "a"
+    assert toggle(True).text(True) == "on"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: slider(0, 1), "start is 0, stop is 1 and step is None; a slider needs"),
+        (lambda: play(1, 1, step=1), "a play needs start < stop"),
+        (lambda: slider(1, 8, step=1, log=True), "a step greater than 1"),
+        (lambda: slider(0, 10, step=3), "step is 3; from 0 it does not lead to stop, 10"),
+        (lambda: slider(0, 2, step=1, value=5), "value is 5; it must be one of 0, 1, 2"),
+        (lambda: choice("a"), r"options are \('a',\); at least two"),
+        (lambda: choice("a", "b", value="c"), "value is 'c'; it must be one of a, b"),
+        (lambda: explore(wave, turns=toggle()), r"controls are \['turns'\]; wave takes \['turns', 'height'"),
+        (lambda: explore(lambda a: 1, a=toggle()), "has no docstring; its first paragraph is the figure's caption"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+# ---- packed states ----------------------------------------------------------------------------------------------
+
+
+def unpack(packed):
+    """What explore.js does, in Python: [{path: leaf}, ...] of everything that differs."""
+    raw = gzip.decompress(packed)
+    (length,) = struct.unpack_from("<I", raw)
+    head, body = json.loads(raw[4 : 4 + length]), raw[4 + length :]
+
+    def codes(number):
+        bits, start, count = head["arrays"][number][:3]
+        low = np.frombuffer(body, "u1", count, start)
+        return low if bits == 8 else low + 256 * np.frombuffer(body, "u1", count, start + count).astype("u2")
+
+    def array(number):
+        bits, _, _, columns, least, step, log = head["arrays"][number]
+        values = least + step * codes(number).astype(float)
+        values = 10**values if log else values
+        values[codes(number) == 2**bits - 1] = np.nan
+        return values.reshape(-1, columns) if columns else values
+
+    columns = [(tuple(path), leaves, codes(column)) for path, leaves, column in head["paths"]]
+    count = len(columns[0][2]) if columns else 0
+    return [
+        {
+            path: array(leaves[column[s]]["array"]) if isinstance(leaves[column[s]], dict) else leaves[column[s]]
+            for path, leaves, column in columns
+        }
+        for s in range(count)
+    ]
+
+
+numbers = hnp.arrays(
+    st.sampled_from([np.float64, np.float32, np.int64, np.uint8, np.bool_]),
+    hnp.array_shapes(min_dims=1, max_dims=2, min_side=3, max_side=6),
+)
+
+
+@given(st.lists(numbers, min_size=2, max_size=5))
+def test_arrays_come_back_to_within_a_tenth_of_a_pixel(arrays):
+    finite = [np.where(np.abs(a.astype(float)) < 1e150, a.astype(float), np.nan) for a in arrays]
+    came = unpack(page.pack([{("data", 0, "z"): a, ("n",): i} for i, a in enumerate(finite)]))
+    for sent, back in zip(finite, came, strict=True):
+        array = back.get(("data", 0, "z"), finite[0])
+        assert array.shape == sent.shape
+        assert np.array_equal(np.isnan(array), np.isnan(sent))
+        if np.isfinite(sent).any():
+            room = (np.nanmax(sent) - np.nanmin(sent)) / 4_092
+            assert np.nanmax(np.abs(array - sent)) <= room * 1.001 + 1e-6 * np.nanmax(np.abs(sent))
+
+
+@given(hnp.arrays(np.int64, 9, elements=st.integers(-30_000, 30_000)))
+def test_whole_numbers_come_back_exactly(array):
+    _, came = unpack(page.pack([{("a",): np.zeros(8)}, {("a",): array}]))
+    assert np.array_equal(came["a",], array)
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=3, max_size=9))
+def test_along_a_logarithmic_axis_the_ratio_counts(values):
+    log = {("layout", "yaxis", "type"): "log", ("data", 0, "y"): np.array(values)}
+    _, came = unpack(page.pack([{**log, ("data", 0, "y"): np.ones(3)}, log]))
+    decades = np.log10(max(values) / min(values))
+    assert np.all(np.abs(np.log10(came["data", 0, "y"] / values)) <= decades / 4_092 + 1e-5)
+
+
+def test_only_what_differs_is_kept_and_equal_arrays_once():
+    same, other = np.arange(1000.0), np.arange(1000.0) ** 0.5
+    states = [{("x",): same, ("y",): [same, other][i % 2], ("name",): "n"} for i in range(40)]
+    packed = page.pack(states)
+    raw = gzip.decompress(packed)
+    assert len(raw) < 2 * 1000 * 2 + 500
+    assert set(unpack(packed)[3]) == {("y",)}
+    leaving = page.pack([{("x",): 1, ("shape",): [{"a": 1}]}, {("x",): 1}])
+    assert unpack(leaving) == [{("shape",): [{"a": 1}]}, {("shape",): None}]
+
+
+def test_a_page_holds_every_state_in_the_order_of_the_controls():
+    figure = waves()
+    text = figure.page()
+    packed = __import__("base64").b64decode(re.search(r'class="lex-states">([^<]*)<', text)[1])
+    states = unpack(packed)
+    product = list(itertools.product(*(control.values for control in figure.controls.values())))
+    assert len(states) == len(product) == 5 * 4 * 2 * 2
+    for values, state in zip(product, states, strict=True):
+        plotted, readouts = wave(*values)
+        assert np.allclose(state["data", 0, "y"], plotted.data[0].y, atol=4 / 4_092)
+        assert state["data", 0, "name"] == values[2]
+        assert state["readouts", 0] == f"{module.number(readouts[0][1])} m"
+
+
+def test_a_figure_that_is_too_heavy_says_which_control_to_coarsen(monkeypatch):
+    monkeypatch.setattr(module, "BUDGET", 1000)
+    with pytest.raises(ValueError, match=r"the states of wave weigh \d+ bytes, more than 1000; coarsen turns"):
+        waves().page()
+
+
+def test_the_same_figure_twice_on_a_page_is_an_error():
+    waves().page()
+    with pytest.raises(ValueError, match="wave is explored twice on this page"):
+        waves().page()
+
+
+# ---- words, text and HTML ---------------------------------------------------------------------------------------
+
+HOSTILE = "</script><script>alert('x')</script> <b>&amp;\"quotes\"</b> \u202ertl\u202c <img src=x onerror=alert(1)>"
+
+
+def test_words_state_controls_first_state_and_readouts():
+    assert repr(waves()).split("\n") == [
+        "Figure wave: A wave, to be turned.",
+        "  turns: 3 (5 values, 1 to 9)",
+        "  height: 1 m (4 values, 0.5 m to 2 m)",
+        "  kind: sine (2 values, sine to cosine)",
+        "  shifted by 1: off (2 values, off to on)",
+        "  sine: x 50 numbers from 0 to 1, y 50 numbers from 0 to 1",
+        "  zero: x 2 numbers from 0 to 1, y 2 numbers from 0 to 0",
+        "  top = 0.9998 m",
+        "  turns = 3",
+    ]
+
+
+def hostile(which):
+    """A caption with <b> & "quotes"."""
+    figure = go.Figure(go.Scatter(x=["a", HOSTILE, "c"], y=[1, 2, 3], name=HOSTILE, text=[HOSTILE] * 3))
+    figure.add_annotation(text=HOSTILE, x=1, y=2)
+    figure.update_xaxes(title_text=HOSTILE)
+    return figure, [(HOSTILE, which, HOSTILE)]
+
+
+def hostile_figure():
+    return explore(hostile, which=choice(HOSTILE, "tame", label=HOSTILE))
+
+
+def test_hostile_text_stays_text():
+    text = hostile_figure().page()
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert text.count("</script>") == 2
+    figure, _ = hostile_figure().state(which="tame")
+    assert "<" not in figure.data[0].name + figure.layout.annotations[0].text + figure.layout.xaxis.title.text
+    assert "<" not in "".join(figure.data[0].x)
+
+
+def test_the_environment_decides_between_a_page_and_widgets(monkeypatch):
+    monkeypatch.setenv("LEXVIZ_PAGE", "1")
+    assert set(waves()._repr_mimebundle_()) == {"text/plain", "text/html"}
+    monkeypatch.delenv("LEXVIZ_PAGE")
+    bundle = waves()._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == repr(waves())
+
+
+# ---- in a kernel ------------------------------------------------------------------------------------------------
+
+
+def parts(live):
+    import ipywidgets as widgets
+
+    controls = {child.description: child for child in live.children if getattr(child, "description", "")}
+    plot = next(child for child in live.children if isinstance(child, go.FigureWidget))
+    says = next(child for child in live.children if isinstance(child, widgets.HTML))
+    return controls, plot, says
+
+
+def test_a_moved_control_calls_the_function_at_any_value():
+    controls, plot, says = parts(waves().live())
+    controls["height"].value = 1.23  # no stored state has this one
+    assert np.allclose(plot.data[0].y, 1.23 * np.sin(3 * np.linspace(0, 1, 50)))
+    assert "1.23 m" in says.value
+    controls["kind"].value = "cosine"
+    assert plot.data[0].name == "cosine"
+    assert np.allclose(plot.data[0].y, 1.23 * np.cos(3 * np.linspace(0, 1, 50)))
+    controls["Reset"].click()
+    assert controls["height"].value == 1.0
+    assert np.allclose(plot.data[0].y, np.sin(3 * np.linspace(0, 1, 50)))
+
+
+def test_dragging_queues_no_stale_work():
+    calls = []
+
+    def counted(a):
+        """A count."""
+        calls.append(a)
+        return go.Figure(go.Scatter(y=[a, a, a]))
+
+    async def drag():
+        controls, plot, _ = parts(explore(counted, a=slider(0.0, 10.0, step=1.0)).live())
+        for step in range(100):
+            controls["a"].value = step / 10
+        await asyncio.sleep(0.2)
+        return plot
+
+    plot = asyncio.run(drag())
+    assert list(plot.data[0].y) == [9.9] * 3
+    assert calls == [0.0, 9.9]
+
+
+@pytest.mark.parametrize(
+    ("control", "values"),
+    [
+        (slider(0.0, 1.0, step=0.25, value=0.5), [0.5, 0.51]),
+        (slider(0.1, 10.0, step=10, log=True, value=1.0), [1.0, 2.0]),
+        (slider(1, 9, step=4), [1, 5]),
+        (play(0, 3, step=1), [0, 2]),
+        (choice("a", "b"), ["a", "b"]),
+        (toggle(), [False, True]),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_every_kind_of_control_has_a_widget(control, values):
+    asked = []
+
+    def echo(a):
+        """What was asked for."""
+        asked.append(a)
+        return go.Figure(go.Scatter(y=[1, 2, 3]))
+
+    box = explore(echo, a=control).live().children[0]
+    bar = box.children[-1] if hasattr(box, "children") else box
+    assert bar.description == "a"
+    for value in reversed(values):
+        bar.value = value
+        assert asked[-1] == (pytest.approx(value) if isinstance(value, float) else value)
+    if control.kind == "play":
+        box.children[0].value = 3
+        assert asked[-1] == 3

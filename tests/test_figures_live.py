@@ -1,0 +1,327 @@
+"""Figures on a page, in a real browser: drawn, moved, addressed, restored, themed; the same numbers as in Python."""
+
+import itertools
+import os
+
+import nbformat
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from plotly.offline import get_plotlyjs
+
+import notebooks
+from lexviz import explore as module
+from lexviz.explore import Figure
+from test_explore import HOSTILE, hostile_figure, waves
+
+THEMES = """<style>
+html { --pst-color-text-base: rgb(10, 20, 30); --pst-color-background: rgb(250, 250, 250) }
+html[data-theme=dark] { --pst-color-text-base: rgb(200, 210, 220); --pst-color-background: rgb(20, 20, 20) }
+</style>"""
+
+
+@pytest.fixture(autouse=True)
+def fresh_page(monkeypatch):
+    monkeypatch.setattr(Figure, "on_page", set())
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory):
+    """A folder with the page's script and plotly; called with figures, it gives the address of a page of theirs."""
+    folder = tmp_path_factory.mktemp("stage")
+    static = notebooks.ROOT / "book" / "_static"
+    for name in ("explore.js", "explore.css"):
+        (folder / name).write_text((static / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+
+    def page_of(name, *bodies):
+        assets = '<link rel="stylesheet" href="explore.css"><script src="explore.js"></script>'
+        head = f'<meta charset="utf-8">{THEMES}{assets}'
+        html = f'<!doctype html><html data-theme="light"><head>{head}</head><body>{"".join(bodies)}</body></html>'
+        (folder / f"{name}.html").write_text(html, encoding="utf-8")
+        return (folder / f"{name}.html").as_uri()
+
+    return page_of
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address; every error on the page fails the test."""
+    opened = []
+
+    def open_(address, **context):
+        opened.append(browser.new_context(**context))
+        tab = opened[-1].new_page()
+        tab.errors = []
+        tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+        tab.on("console", lambda said: tab.errors.append(said.text) if said.type in ("error", "warning") else None)
+        tab.goto(address)
+        return tab
+
+    yield open_
+    errors = [error for context in opened for tab in context.pages for error in tab.errors]
+    for context in opened:
+        context.close()
+    assert errors == []
+
+
+def wait(tab, figure):
+    """Scroll to the figure and wait until all its states are there."""
+    root = tab.locator(f"#lex-{figure.id}")
+    root.scroll_into_view_if_needed()
+    tab.wait_for_function("id => document.getElementById('lex-' + id).dataset.state === 'ready'", arg=figure.id)
+    return root
+
+
+def settle(tab):
+    """Two frames: the first draws what was moved, the second is after it."""
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def plotted(tab, figure):
+    """What plotly shows: [{x, y, z, name}, ...]."""
+    return tab.evaluate(
+        """id => document.querySelector('#lex-' + id + ' .lex-plot')._fullData.map(trace => {
+            const list = (a) => a && Array.from(a, (v) => v && v.length && typeof v !== 'string' ? Array.from(v) : v);
+            return { name: trace.name, x: list(trace.x), y: list(trace.y), z: list(trace.z) };
+        })""",
+        figure.id,
+    )
+
+
+def move(tab, figure, indexes):
+    """Move the controls as a reader's mouse or keyboard would: by input events."""
+    tab.evaluate(
+        """([id, indexes]) => document.querySelectorAll(`#lex-${id} [data-control]`).forEach((input, i) => {
+            if (input.type === 'checkbox') input.checked = indexes[i] === 1; else input.value = indexes[i];
+            input.dispatchEvent(new Event('input', { bubbles: true }));
+        })""",
+        [figure.id, indexes],
+    )
+    settle(tab)
+
+
+def check_state(tab, figure, indexes):
+    """The page shows what Python computes at the same state: numbers, names and read-outs."""
+    values = {name: control.values[i] for (name, control), i in zip(figure.controls.items(), indexes, strict=True)}
+    wanted, readouts = figure.state(**values)
+    shown = plotted(tab, figure)
+    assert len(shown) == len(wanted.data)
+    for trace, drawn in zip(wanted.data, shown, strict=True):
+        for name in ("x", "y", "z"):
+            numbers = np.asarray(trace.to_plotly_json().get(name, ""))
+            if numbers.dtype.kind not in "biuf":
+                continue
+            found = np.array(drawn[name], dtype=float)
+            if name != "z" and wanted.layout[f"{name}axis"].type == "log" and (numbers > 0).all():
+                numbers, found = np.log10(numbers), np.log10(found)
+            room = (np.nanmax(numbers) - np.nanmin(numbers)) / 4_000 + 1e-6
+            assert np.allclose(found, numbers, rtol=0, atol=room, equal_nan=True), (values, name)
+    root = tab.locator(f"#lex-{figure.id}")
+    assert root.locator(".lex-readouts dt").all_text_contents() == [name for name, _ in readouts]
+    assert root.locator(".lex-readouts dd").all_text_contents() == [text for _, text in readouts]
+
+
+def starts(figure):
+    return [control.values.index(control.value) for control in figure.controls.values()]
+
+
+def some_states(figure):
+    """The first state, each control at both its ends, and all controls at their last value."""
+    first = starts(figure)
+    found = [first]
+    for i, control in enumerate(figure.controls.values()):
+        for end in (0, len(control.values) - 1):
+            found.append([*first[:i], end, *first[i + 1 :]])
+    return [*found, [len(control.values) - 1 for control in figure.controls.values()]]
+
+
+# ---- on a page of our own ---------------------------------------------------------------------------------------
+
+
+def test_every_state_shows_what_python_computes(stage, visit):
+    figure = waves()
+    tab = visit(stage("waves", figure.page()))
+    wait(tab, figure)
+    check_state(tab, figure, starts(figure))
+    for indexes in itertools.product(*(range(len(control.values)) for control in figure.controls.values())):
+        move(tab, figure, indexes)
+        check_state(tab, figure, indexes)
+
+
+def test_the_keyboard_reaches_every_state_and_the_rest_follows(stage, visit):
+    figure = waves()
+    tab = visit(stage("keyboard", figure.page()))
+    root = wait(tab, figure)
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.dataset.control") == "turns"
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("End")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("c")  # cosine
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Space")
+    settle(tab)
+    check_state(tab, figure, [2, 3, 1, 1])
+    assert tab.url.endswith("#wave:turns=5;height=2.0;kind=cosine;shifted=True")
+    assert root.locator("#lex-wave-height").get_attribute("aria-valuetext") == "2 m"
+    assert root.locator("output").all_text_contents() == ["5", "2 m"]
+    tab.wait_for_function("document.querySelector('.lex-status').textContent !== ''")
+    assert (
+        root.locator(".lex-status").text_content().startswith("turns 5, height 2 m, kind cosine, shifted by 1 on. top ")
+    )
+    root.locator(".lex-reset").focus()
+    tab.keyboard.press("Enter")
+    settle(tab)
+    check_state(tab, figure, starts(figure))
+
+
+def test_an_address_restores_its_state_in_a_fresh_tab_and_a_value_that_is_gone_falls_to_the_nearest(stage, visit):
+    figure = waves()
+    address = stage("address", '<p style="height: 3000px"></p>', figure.page())
+    for fragment, indexes in (
+        ("wave:turns=9;height=0.5;kind=cosine;shifted=True", [4, 0, 1, 1]),
+        ("wave:turns=6.8;kind=square", [3, 1, 0, 0]),
+        ("another:turns=9", starts(figure)),
+    ):
+        tab = visit(f"{address}#{fragment}")
+        wait(tab, figure)
+        settle(tab)
+        check_state(tab, figure, indexes)
+    tab.evaluate("location.hash = '#wave:turns=1'")
+    tab.wait_for_function("document.querySelector('.lex-plot').getBoundingClientRect().top < innerHeight")
+    settle(tab)
+    check_state(tab, figure, [0, 1, 0, 0])
+    tab.locator(".lex-link").click()
+    assert tab.url.endswith("#wave:turns=1;height=1.0;kind=sine;shifted=False")
+
+
+def test_the_plot_follows_the_theme_at_once(stage, visit):
+    figure = waves()
+    tab = visit(stage("theme", figure.page()))
+    wait(tab, figure)
+    colour = "getComputedStyle(document.querySelector('.lex-plot .xtick text')).fill"
+    assert tab.evaluate(colour) == "rgb(10, 20, 30)"
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    tab.wait_for_function(f"{colour} === 'rgb(200, 210, 220)'")
+    move(tab, figure, [4, 2, 1, 0])
+    check_state(tab, figure, [4, 2, 1, 0])
+    assert tab.evaluate(colour) == "rgb(200, 210, 220)"
+
+
+def running(step):
+    """A point that runs."""
+    return go.Figure(go.Scatter(x=[0, 1, 2], y=[step, step, step]))
+
+
+def test_play_runs_pauses_and_respects_reduced_motion(stage, visit):
+    figure = module.explore(running, step=module.play(0, 5, step=1))
+    address = stage("play", figure.page())
+    tab = visit(address)
+    root = wait(tab, figure)
+    button = root.get_by_role("button", name="Play")
+    button.click()
+    tab.wait_for_function("document.querySelector('.lex-plot')._fullData[0].y[0] >= 2")
+    root.get_by_role("button", name="Pause").click()
+    stopped = root.locator("input").input_value()
+    tab.wait_for_timeout(900)
+    assert root.locator("input").input_value() == stopped
+    calm = visit(address, reduced_motion="reduce")
+    root = wait(calm, figure)
+    root.get_by_role("button", name="Step").click()
+    calm.wait_for_timeout(900)
+    assert root.locator("input").input_value() == "1"
+
+
+def test_hostile_text_appears_as_text(stage, visit):
+    figure = hostile_figure()
+    tab = visit(stage("hostile", figure.page()))
+    tab.on("dialog", lambda dialog: tab.errors.append("a dialog: " + dialog.message))
+    root = wait(tab, figure)
+    move(tab, figure, [1])
+    move(tab, figure, [0])
+    assert (
+        tab.evaluate("document.images.length + document.querySelectorAll('.lex-plot b, .lex-plot script').length") == 0
+    )
+    assert root.locator("label").text_content() == HOSTILE
+    assert root.locator("dt").text_content() == HOSTILE
+    assert root.locator("option").first.text_content() == HOSTILE
+    assert root.locator(".legendtext, .annotation-text, .xtitle").count() >= 1
+    drawn = root.locator(".xtitle").text_content()
+    assert "<script>alert('x')</script>" in drawn
+    assert "<img src=x onerror=alert(1)>" in drawn
+
+
+def test_a_figure_that_fails_says_so_and_takes_no_other_along(stage, visit):
+    broken = waves().page().replace('class="lex-states">', 'class="lex-states">AAAA')
+    figure = module.explore(running, step=module.play(0, 5, step=1))
+    tab = visit(stage("broken", broken, figure.page()))
+    wait(tab, figure)
+    tab.wait_for_function("document.getElementById('lex-wave').dataset.state === 'failed'")
+    assert "This figure could not be drawn" in tab.locator("#lex-wave .lex-plot").text_content()
+    move(tab, figure, [3])
+    check_state(tab, figure, [3])
+
+
+# ---- on every page of the book ----------------------------------------------------------------------------------
+
+
+def explored(path):
+    """The figures of a chapter, found by running its cells here."""
+    found, made = [], Figure.__init__
+
+    def remember(self, *arguments):
+        made(self, *arguments)
+        found.append(self)
+
+    Figure.__init__ = remember
+    before = os.getcwd()
+    os.chdir(path.parent)
+    try:
+        names = {}
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(cell.source, names)
+    finally:
+        Figure.__init__ = made
+        os.chdir(before)
+    return found
+
+
+CHAPTERS = [path for path in notebooks.pages() if "lexviz.explore" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_of_a_chapter_lives(site, visit, path):
+    figures = explored(path)
+    tab = visit((site / path.relative_to(notebooks.ROOT).with_suffix(".html")).as_uri())
+    on_page = tab.locator("figure.lex").evaluate_all("roots => roots.map(root => root.dataset.figure)")
+    assert on_page == [figure.id for figure in figures]
+    for figure in figures:
+        root = wait(tab, figure)
+        for indexes in some_states(figure):
+            move(tab, figure, indexes)
+            check_state(tab, figure, indexes)
+        last = some_states(figure)[-1]
+        fresh = visit(tab.url)
+        wait(fresh, figure)
+        settle(fresh)
+        check_state(fresh, figure, last)
+        root.locator(".lex-reset").click()
+        settle(tab)
+        check_state(tab, figure, starts(figure))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_figure_is_wider_than_a_phone(site, visit, path):
+    tab = visit(
+        (site / path.relative_to(notebooks.ROOT).with_suffix(".html")).as_uri(), viewport={"width": 360, "height": 740}
+    )
+    for name in tab.locator("figure.lex").evaluate_all("roots => roots.map(root => root.id)"):
+        tab.locator(f"#{name}").scroll_into_view_if_needed()
+        tab.wait_for_function("id => document.getElementById(id).dataset.state === 'ready'", arg=name)
+        sizes = tab.evaluate(
+            "id => [document.getElementById(id).scrollWidth, document.documentElement.scrollWidth]", name
+        )
+        assert max(sizes) <= 360

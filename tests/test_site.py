@@ -1,0 +1,163 @@
+"""The website in a real browser: nothing from another host, no error, readable, at any width and in both themes."""
+
+import filecmp
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+import notebooks
+
+CHAPTERS = [path.relative_to(notebooks.ROOT).with_suffix(".html").as_posix() for path in notebooks.pages()]
+PAGES = [*CHAPTERS, "search.html", "genindex.html"]
+WAYS = ["http", "file"]
+
+# Every element's text against the ground that it stands on, by WCAG 2: the ratio of their luminances. Returns what
+# is below 4.5. Formulas are drawings in the text's colour; what is folded or hidden has no size.
+CONTRAST = """() => {
+  const parse = colour => {
+    const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+    return colour.startsWith("color(") ? [r * 255, g * 255, b * 255, a] : [r, g, b, a];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[3] * top[i] + (1 - top[3]) * below[i]).concat(1);
+  const ground = element => {
+    if (!element) return [255, 255, 255, 1];
+    const colour = parse(getComputedStyle(element).backgroundColor);
+    return colour[3] === 1 ? colour : over(colour, ground(element.parentElement));
+  };
+  const luminance = colour => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+    const c = colour[i] / 255;
+    return sum + weight * (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const weak = new Set();
+  for (const element of document.body.querySelectorAll("*")) {
+    const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join("");
+    if (!text || element.closest("svg, mjx-container, script, style, .visually-hidden")) continue;
+    if (!element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    const behind = ground(element);
+    const inFront = over(parse(getComputedStyle(element).color), behind);
+    const [low, high] = [inFront, behind].map(luminance).sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) weak.add(`${element.tagName}.${element.className} ${ratio.toFixed(2)}: ${text.slice(0, 30)}`);
+  }
+  return [...weak];
+}"""
+
+# What sticks out of the page to the right, unless something around it scrolls. (The list of contents waits outside.)
+TOO_WIDE = """() => [...document.querySelectorAll("main *")].filter(element => {
+  if (element.closest("#pst-secondary-sidebar")) return false;
+  if (!element.checkVisibility() || element.getBoundingClientRect().right <= innerWidth + 1) return false;
+  for (let around = element; around !== document.body; around = around.parentElement)
+    if (around !== element && getComputedStyle(around).overflowX !== "visible") return false;
+  return true;
+}).map(element => element.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture
+def visit(browser, site, served):
+    """Opens a page of the site over http or as a file; whatever is asked of another host or goes wrong fails the test.
+
+    Other hosts are out of reach and the attempt is noted.
+    """
+    homes = {"http": served, "file": site.as_uri()}
+    contexts, wrong = [], []
+
+    def block(route):
+        wrong.append(f"asks another host: {route.request.url}")
+        route.abort()
+
+    def open_(page, way="http", query="", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.route(lambda url: not url.startswith((homes[way] + "/", "data:", "blob:")), block)
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+        tab.on("request", lambda asked: wrong.append(f"font: {asked.url}") if asked.resource_type == "font" else None)
+        tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url} {request.failure}"))
+        tab.on(
+            "response", lambda answer: wrong.append(f"{answer.status}: {answer.url}") if answer.status > 399 else None
+        )
+        tab.goto(f"{homes[way]}/{page}{query}")
+        if page == "index.html":  # leads on to the first page
+            tab.wait_for_url(f"{homes[way]}/{CHAPTERS[0]}")
+        if tab.evaluate("typeof MathJax") != "undefined":
+            tab.evaluate("MathJax.startup.promise.then(() => 0)")
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("page", [*PAGES, "index.html"])
+def test_a_page_is_complete_without_another_host(visit, page, way):
+    tab = visit(page, way)
+    tab.wait_for_load_state("networkidle")
+    assert tab.title()
+    formulas = tab.locator("main .math").count()
+    assert tab.locator("mjx-container svg").count() >= formulas
+    assert tab.locator("mjx-assistive-mml math").count() >= formulas  # what a screen reader reads
+    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert tab.evaluate(
+        "[...document.querySelectorAll('[class*=\"fa-\"]')].filter(icon => !getComputedStyle(icon, '::before')."
+        "getPropertyValue('--icon')).map(icon => icon.className)"
+    ) == []  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_search_finds_a_page(visit, way):
+    tab = visit("search.html", way, query="?q=resolution")
+    found = tab.locator("#search-results li a[href*='reading-critically']")
+    found.first.wait_for()
+    tab.wait_for_load_state("networkidle")
+    assert found.count()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_can_be_read_in_both_themes_on_paper_and_on_a_phone(visit, page):
+    tab = visit(page, color_scheme="light", reduced_motion="reduce")  # else colours are measured halfway
+    tab.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+    assert tab.evaluate(CONTRAST) == []
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert tab.evaluate(CONTRAST) == []
+    tab.emulate_media(color_scheme="dark", media="print")
+    assert tab.evaluate(CONTRAST) == []
+    tab.emulate_media(color_scheme="dark", media="screen")
+    tab.set_viewport_size({"width": 360, "height": 740})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert tab.evaluate(TOO_WIDE) == []
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_theme_is_the_systems_until_the_reader_switches_it(visit, system):
+    tab = visit(CHAPTERS[0], color_scheme=system)
+    theme = lambda: tab.evaluate("document.documentElement.dataset.theme")  # noqa: E731
+    assert theme() == system
+    seen = set()
+    for _ in range(3):  # automatic, light, dark
+        tab.locator(".theme-switch-button").click()
+        seen.add(theme())
+    assert seen == {"light", "dark"}
+    while theme() == system:
+        tab.locator(".theme-switch-button").click()
+    tab.goto(tab.url.replace(CHAPTERS[0], CHAPTERS[1]))
+    assert theme() != system
+
+
+def test_no_page_loads_what_only_a_kernel_needs_and_none_names_plotly(site):
+    for page in PAGES:
+        text = (site / page).read_text(encoding="utf-8")
+        for word in ("thebe", "require.js", "require.min.js", "html-manager"):
+            assert word not in text, page
+        assert not re.search(r"<script[^>]*plotly", text), page
+
+
+def test_plotly_is_in_the_site_once_as_it_is_installed(site):
+    package = pathlib.Path(importlib.util.find_spec("plotly").origin).parent
+    (copy,) = site.rglob("plotly*.js")
+    assert filecmp.cmp(copy, package / "package_data" / "plotly.min.js", shallow=False)
