@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lexviz import checks
+
 END = 2**62  # as a last key: to the end of the sequence, however long it is
 
 
@@ -37,8 +39,9 @@ class Mask:
         self.name, self.allows, self._span, self.scattered, self._count = name, allows, span, scattered, count
 
     def __call__(self, q, k):
-        """Tell where query position q may look at key position k."""
-        return self.allows(q, k)
+        """Tell where query position q may look at key position k; as large as q and k broadcast to."""
+        q, k = _alike(q, k)
+        return self.allows(q, k) & (q == q) & (k == k)  # a mask may ignore q or k; its answer shall not
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """The first and the last key, both included, that queries first .. last can need.
@@ -46,9 +49,9 @@ class Mask:
         >>> block_causal(4).span(10, 12)
         (4, 12)
         """
-        if not 0 <= first <= last:
-            raise ValueError(f"first is {first} and last is {last}; 0 <= first <= last is needed")
-        return self._span(first, last)
+        checks.at_least(0, first=first)
+        checks.at_least(first, last=last)
+        return self._span(int(first), int(last))
 
     def pairs(self, n: int) -> int:
         """How many (query, key) pairs n tokens form: what attention has to compute. No n x n array is made for it.
@@ -56,12 +59,12 @@ class Mask:
         >>> causal().pairs(1000), block_causal(10).pairs(1000)
         (500500, 15400)
         """
-        _at_least(0, n=n)
+        checks.at_least(0, n=n)
         if self._count:
             return self._count(n)
-        positions = np.arange(n)
+        i = np.arange(n)
         rows = max(1, 2**22 // max(1, n))  # at a time: 4 MB of booleans
-        return sum(np.count_nonzero(_grid(self, positions[r : r + rows], positions)) for r in range(0, n, rows))
+        return sum(np.count_nonzero(self(i[r : r + rows, None], i)) for r in range(0, n, rows))
 
     def __and__(self, other: "Mask") -> "Mask":
         return _join(self, other, "&", lambda q, k: self(q, k) & other(q, k), max, min)
@@ -74,6 +77,9 @@ class Mask:
 
 
 def _join(a: Mask, b: Mask, sign: str, allows: Callable, start: Callable, stop: Callable) -> Mask:
+    if not isinstance(b, Mask):
+        return NotImplemented
+
     def span(first, last):
         (a_first, a_last), (b_first, b_last) = a.span(first, last), b.span(first, last)
         return start(a_first, b_first), stop(a_last, b_last)
@@ -147,20 +153,20 @@ def block_causal(block: int) -> Interval:
            [1, 1, 1, 1, 0],
            [0, 0, 1, 1, 1]])
     """
-    _at_least(1, block=block)
+    checks.at_least(1, block=block)
     return Interval(f"block_causal({block})", lambda i: (i // block - 1) * block, lambda i: i)
 
 
 def sliding_window(width: int) -> Interval:
     """0 <= i - j < width: the last `width` tokens, oneself included."""
-    _at_least(1, width=width)
+    checks.at_least(1, width=width)
     return Interval(f"sliding_window({width})", lambda i: i - width + 1, lambda i: i)
 
 
 def segment_recurrent(segment: int, memory: int) -> Interval:
     """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h."""
-    _at_least(1, segment=segment)
-    _at_least(0, memory=memory)
+    checks.at_least(1, segment=segment)
+    checks.at_least(0, memory=memory)
     return Interval(f"segment_recurrent({segment}, {memory})", lambda i: i // segment * segment - memory, lambda i: i)
 
 
@@ -172,10 +178,13 @@ def padding(stop, start=0) -> Interval:
            [1, 1, 0],
            [1, 1, 0]])
     """
-    start, stop = np.asarray(start), np.asarray(stop)
+    start, stop = np.array(start), np.array(stop)  # copies: what the caller does with a list later changes no mask
     name = f"padding({stop.tolist()}, start={start.tolist()})"
-    if not ((0 <= start) & (start <= stop)).all():
-        raise ValueError(f"{name}: 0 <= start <= stop is needed")
+    whole = all(end.dtype.kind in "iu" and end.ndim <= 1 and end.size for end in (start, stop))
+    if not whole or (start.ndim and start.shape != stop.shape) or not ((0 <= start) & (start <= stop)).all():
+        raise ValueError(
+            f"{name}: whole numbers, or lists of one for each sequence, with 0 <= start <= stop are needed"
+        )
     start, stop = (end.reshape(-1, 1, 1, 1) if end.ndim else int(end) for end in (start, stop))
     return Interval(name, lambda i: _beside(i, start), lambda i: _beside(i, stop) - 1)
 
@@ -185,7 +194,7 @@ def padding(stop, start=0) -> Interval:
 
 def dilated(width: int, dilation: int) -> Mask:
     """`width` keys, each `dilation` before the next, oneself the last (Longformer's dilated window, causal)."""
-    _at_least(1, width=width, dilation=dilation)
+    checks.at_least(1, width=width, dilation=dilation)
     reach = (width - 1) * dilation
     return Mask(
         f"dilated({width}, {dilation})",
@@ -198,7 +207,7 @@ def dilated(width: int, dilation: int) -> Mask:
 
 def strided(stride: int) -> Mask:
     """The last `stride` keys, and every key whose distance is a multiple of it (Sparse Transformers, both heads)."""
-    _at_least(1, stride=stride)
+    checks.at_least(1, stride=stride)
     return Mask(
         f"strided({stride})",
         lambda q, k: (k <= q) & ((q - k < stride) | ((q - k) % stride == 0)),
@@ -210,7 +219,7 @@ def strided(stride: int) -> Mask:
 
 def fixed(block: int, summary: int = 1) -> Mask:
     """One's own block so far, and the last `summary` keys of every earlier one (Sparse Transformers, both heads)."""
-    _at_least(1, block=block, summary=summary)
+    checks.at_least(1, block=block, summary=summary)
     if summary > block:
         raise ValueError(f"summary is {summary}; it must be at most the block, {block}")
     return Mask(
@@ -223,12 +232,19 @@ def fixed(block: int, summary: int = 1) -> Mask:
 
 
 def longformer(window: int, global_tokens: int = 1) -> Mask:
-    """window // 2 keys to either side; the first `global_tokens` see everyone and are seen by everyone.
+    """window // 2 keys to either side, and oneself; the first `global_tokens` see everyone and are seen by everyone.
 
     It looks both ways, as its paper does; `causal() & longformer(...)` looks back only.
     """
-    _at_least(0, window=window, global_tokens=global_tokens)
+    checks.at_least(0, window=window, global_tokens=global_tokens)
     side = window // 2
+
+    def count(n):
+        i = np.arange(n)
+        near = np.minimum(i + side, n - 1) - np.maximum(i - side, 0) + 1
+        far = np.minimum(global_tokens, np.maximum(i - side, 0))  # global tokens that the window does not reach
+        return int(np.where(i < global_tokens, n, near + far).sum())
+
     return Mask(
         f"longformer({window}, {global_tokens})",
         lambda q, k: (abs(q - k) <= side) | (q < global_tokens) | (k < global_tokens),
@@ -237,6 +253,7 @@ def longformer(window: int, global_tokens: int = 1) -> Mask:
             END if first < global_tokens else last + side,
         ),
         scattered=True,
+        count=count,
     )
 
 
@@ -246,10 +263,11 @@ def bigbird(
     """Blocks of tokens: a window of neighbours, global ones as in longformer, and a few drawn at random from the seed.
 
     Each block of queries draws `random_blocks` of the blocks that it does not see anyway, from the whole text: that is
-    why the length has to be known. It looks both ways; `causal() & bigbird(...)` looks back only.
+    why the length has to be known. The window counts oneself, an even one is as wide as the odd one above. It looks
+    both ways; `causal() & bigbird(...)` looks back only.
     """
-    _at_least(1, block=block, length=length)
-    _at_least(0, window=window, global_blocks=global_blocks, random_blocks=random_blocks)
+    checks.at_least(1, block=block, length=length)
+    checks.at_least(0, window=window, global_blocks=global_blocks, random_blocks=random_blocks, seed=seed)
     b = np.arange(-(-length // block))
     near = abs(b[:, None] - b) <= window // 2
     sees = near | (b[:, None] < global_blocks) | (b < global_blocks)  # (blocks, blocks)
@@ -261,7 +279,8 @@ def bigbird(
     def allows(q, k):
         if not _is_tensor(q) and (last := max(np.max(q, initial=0), np.max(k, initial=0))) >= length:
             raise ValueError(f"position {last} is past bigbird's length, {length}")
-        return _beside(q, sees)[q // block, k // block]
+        inside = (q < length) & (k < length)  # for tensors, whose values one does not wait for: False beyond
+        return inside & _beside(q, sees)[q // block % len(sees), k // block % len(sees)]
 
     return Mask(
         f"bigbird({block}, {length}, {window}, {global_blocks}, {random_blocks}, seed={seed})",
@@ -276,8 +295,8 @@ def bigbird(
 
 def dense(mask: Mask, n: int) -> np.ndarray:
     """The mask as booleans (n, n), a row for each query; (batch, 1, n, n) where padding differs by sequence."""
-    positions = np.arange(_at_least(0, n=n))
-    return _grid(mask, positions, positions)
+    checks.at_least(0, n=n)
+    return np.array(mask(np.arange(n)[:, None], np.arange(n)))
 
 
 def reach(mask: Mask, n: int, layers: int) -> np.ndarray:
@@ -289,8 +308,8 @@ def reach(mask: Mask, n: int, layers: int) -> np.ndarray:
     >>> [int(reach(block_causal(4), 32, layers)[31].sum()) for layers in (0, 1, 2, 3)]
     [1, 8, 12, 16]
     """
-    _at_least(0, layers=layers)
-    heard = np.broadcast_to(np.eye(_at_least(0, n=n), dtype=np.float32), dense(mask, n).shape)
+    checks.at_least(0, layers=layers)
+    heard = np.broadcast_to(np.eye(n, dtype=np.float32), dense(mask, n).shape)
     step = np.maximum(dense(mask, n), heard)  # (n, n); in float32, where a product counts walks
     for _ in range(layers):
         heard = np.minimum(step @ heard, 1.0)
@@ -300,25 +319,28 @@ def reach(mask: Mask, n: int, layers: int) -> np.ndarray:
 def flex(mask: Mask, queries: int, keys: int, device: str = "cpu"):
     """The mask for torch's flex_attention, as a BlockMask over query positions 0 .. queries-1 and keys 0 .. keys-1.
 
-    flex_attention is fast where torch can compile it; elsewhere it computes every pair.
+    flex_attention is fast where torch can compile it; elsewhere it computes every pair. One mask serves all sequences
+    of a batch: padding that differs between them goes the dense way.
     """
     from torch.nn.attention.flex_attention import create_block_mask
 
-    batch = dense(mask, 1).shape[:-3]  # () or (batch,)
-
-    def allowed(b, h, q, k):  # flex_attention asks for one pair of one sequence at a time
-        return mask(q, k)[b, 0, 0, 0] if batch else mask(q, k)
-
-    return create_block_mask(allowed, *(batch or (None,)), None, queries, keys, device=device)
+    checks.at_least(1, queries=queries, keys=keys)
+    if dense(mask, 1).ndim > 2:
+        raise ValueError(f"mask is {mask}, which differs between sequences; flex takes one mask for all, dense() any")
+    return create_block_mask(lambda b, h, q, k: mask(q, k), None, None, queries, keys, device=device)
 
 
 # ---- small print ------------------------------------------------------------------------------------------------
 
 
-def _grid(mask: Mask, q: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """mask(q, k) on all pairs of two lists of positions, in full shape where a mask ignores q or k."""
-    allowed = np.asarray(mask(q[:, None], k))
-    return allowed | np.zeros((len(q), len(k)), dtype=bool)
+def _alike(q, k):
+    """Positions as whole numbers of 64 bits, both as torch tensors if one is; plain numbers stay what they are."""
+    if _is_tensor(q) or _is_tensor(k):
+        import torch
+
+        device = (q if _is_tensor(q) else k).device
+        return torch.as_tensor(q, device=device).long(), torch.as_tensor(k, device=device).long()
+    return tuple(x if isinstance(x, int) else np.asarray(x).astype(np.int64) for x in (q, k))
 
 
 def _is_tensor(position) -> bool:
@@ -327,7 +349,7 @@ def _is_tensor(position) -> bool:
 
 def _beside(position, array):
     """`array` as a torch tensor on the same device where `position` is one; else unchanged."""
-    if not _is_tensor(position):
+    if not _is_tensor(position) or isinstance(array, int):
         return array
     import torch
 
@@ -340,10 +362,3 @@ def _larger(a, b):  # of numbers, numpy arrays and torch tensors alike
 
 def _smaller(a, b):
     return a * (a < b) + b * (a >= b)
-
-
-def _at_least(least: int, **argument: int) -> int:
-    for name, value in argument.items():
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
-    return value

@@ -8,7 +8,9 @@ An encoding acts at one of three places, and says which by the method that it de
 
 x is (..., length, dim), q and k are (..., heads, length, head_dim), a bias broadcasts to (..., heads, queries, keys).
 Positions default to 0, 1, 2, ... for the keys, and the queries are the last of them. Given positions are (length,), or
-have more axes that broadcast against those before length: (batch, length) for x, (batch, 1, length) for q and k.
+have as many axes as x or q less the last, and broadcast against those: (batch, length) for x, (batch, 1, length) for q
+and k. Keys may differ by query, as retrieved ones do: then k is (..., heads, queries, keys, head_dim), and its
+positions are (..., heads, queries, keys).
 m is a query's position, n a key's, d = head_dim. Angles, scales and biases are computed in float32 or better.
 """
 
@@ -18,7 +20,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lexviz import theory
+from lexviz import checks, theory
 
 
 class PositionEncoding(nn.Module):
@@ -54,7 +56,10 @@ class PositionEncoding(nn.Module):
     @property
     def arguments(self) -> dict:
         """What to call the class with to make this encoding again. Each __init__ keeps its arguments by their names."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        names = list(inspect.signature(type(self)).parameters)
+        if missing := [name for name in names if name not in vars(self)]:
+            raise TypeError(f"{type(self).__name__}.__init__ takes {missing[0]} and must keep it as self.{missing[0]}")
+        return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         """Arguments as torch prints them.
@@ -72,23 +77,27 @@ def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tu
     >>> positions_of(q, k)
     (tensor([3, 4]), tensor([0, 1, 2, 3, 4]))
     """
+    for name, x in (("q", q), ("k", k)):
+        if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2]:
+            raise ValueError(
+                f"{name} is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, head_dim) are needed"
+            )
     queries, keys = q.shape[-2], k.shape[-2]
-    if not queries or not keys:
-        raise ValueError(f"q has {queries} tokens and k has {keys}; each needs at least one")
-    n = torch.arange(keys, device=k.device) if k_positions is None else torch.as_tensor(k_positions, device=k.device)
-    if q_positions is None and queries > keys:
-        raise ValueError(f"q has {queries} tokens and k has {keys}; with more queries than keys, give q_positions")
-    m = n[..., keys - queries :] if q_positions is None else torch.as_tensor(q_positions, device=q.device)
-    for name, positions, length in (("q_positions", m, queries), ("k_positions", n, keys)):
-        if positions.shape[-1:] != (length,):
-            raise ValueError(f"{name} has shape {tuple(positions.shape)}; its last axis must be {length} tokens long")
+    n = torch.arange(keys, device=k.device) if k_positions is None else _checked("k_positions", k_positions, k)
+    if q_positions is None and (queries > keys or k.ndim > q.ndim):
+        raise ValueError(
+            f"q has {queries} tokens and k has {keys}; with fewer keys, or keys of each query, give q_positions"
+        )
+    m = n[..., keys - queries :] if q_positions is None else _checked("q_positions", q_positions, q)
+    if k.ndim > q.ndim:  # keys of each query
+        n = n.expand(k.shape[:-1])
     return m, n
 
 
 def distances(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> Tensor:
     """m - n for every query and key, exactly, however far out they stand; (..., queries, keys)."""
     m, n = positions_of(q, k, q_positions, k_positions)
-    return m[..., :, None] - n[..., None, :]
+    return m[..., :, None] - (n if n.ndim == q.ndim else n[..., None, :])
 
 
 # ---- embed: added to the embeddings -----------------------------------------------------------------------------
@@ -109,6 +118,7 @@ class Sinusoidal(PositionEncoding):
     def __init__(self, dim: int, base: float = 10000.0):
         super().__init__()
         self.dim, self.base = dim, base
+        checks.pairs(dim=dim)
         self.theta = torch.from_numpy(theory.angles(dim, base))  # (dim/2,)
 
     def embed(self, x, positions=None):
@@ -123,16 +133,19 @@ class Learned(PositionEncoding):
     def __init__(self, size: int, dim: int):
         super().__init__()
         self.size, self.dim = size, dim
+        checks.at_least(1, size=size, dim=dim)
         self.table = nn.Parameter(0.02 * torch.randn(size, dim))
 
     def embed(self, x, positions=None):
-        positions = _positions_in(x, positions, self.dim)
-        if positions.is_floating_point() or positions.min() < 0 or positions.max() >= self.size:
+        given, positions = positions, _positions_in(x, positions, self.dim)
+        # the positions that were not given are known without a look at a tensor: no waiting for a GPU
+        first, last = (0, x.shape[-2] - 1) if given is None else (positions.min().item(), positions.max().item())
+        if positions.is_floating_point() or first < 0 or last >= self.size:
             raise ValueError(
-                f"positions run from {positions.min()} to {positions.max()}; Learned has a fixed size and knows whole "
-                f"positions from 0 to {self.size - 1} only. Cut the sequence, or take an encoding that extrapolates"
+                f"positions run from {first} to {last}; Learned has a fixed size and knows whole positions "
+                f"from 0 to {self.size - 1} only. Cut the sequence, or take an encoding that extrapolates"
             )
-        return x + self.table[positions]
+        return x + self.table[positions].to(x.dtype)
 
 
 # ---- rotate: turns queries and keys -----------------------------------------------------------------------------
@@ -158,9 +171,10 @@ class Rope(PositionEncoding):
     def rotate(self, q, k, q_positions=None, k_positions=None):
         m, n = positions_of(q, k, q_positions, k_positions)
         # Only m - n counts, so both may be moved alike: to the middle, where scales stay small and angles exact.
-        low, high = _ends(m, n)
+        low, high = _ends(m, n, q)
         centre = ((low + high) // 2)[..., None]
-        return self._turn(q, m - centre, self.xi), self._turn(k, n - centre, -self.xi)
+        by_query = centre[..., None] if n.ndim == q.ndim else centre
+        return self._turn(q, m - centre, self.xi), self._turn(k, n - by_query, -self.xi)
 
     def _turn(self, x: Tensor, p: Tensor, xi: Tensor) -> Tensor:
         """x exp((xi + i theta) p), the pairs of x (..., length, d) read as complex numbers; p is (..., length)."""
@@ -183,7 +197,8 @@ class Xpos(Rope):
     s[m, n] = sum_i zeta_i^((m-n)/B) Re(q_i conj(k_i) exp(i (m-n) theta_i)).
 
     Keys grow as queries shrink. Positions count from the middle of all that are seen together, which puts off the day
-    when a number format cannot hold them; past `theory.longest` that is an error.
+    when a number format cannot hold their scales; past `theory.longest` that is an error. (It is the scales that are
+    checked: a vector's own size comes on top, and in fp16 large keys become infinite somewhat earlier.)
 
     >>> x = torch.ones(1, 64)
     >>> q, k = Xpos(64).rotate(x, x, q_positions=[10_000_300], k_positions=[10_000_000])
@@ -195,20 +210,22 @@ class Xpos(Rope):
         super().__init__(head_dim, base)
         self.gamma, self.scale_base = gamma, scale_base
         self.xi = torch.from_numpy(theory.decay_rates(head_dim, gamma, scale_base))  # (d/2,)
+        self.longest = {dtype: theory.longest(dtype, head_dim, gamma, scale_base) for dtype in theory.FORMATS}
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
+        m, n = positions_of(q, k, q_positions, k_positions)
         if q_positions is None and k_positions is None:
             length = k.shape[-2]  # known without a look at the tensors: no waiting for a GPU
         else:
-            low, high = _ends(*positions_of(q, k, q_positions, k_positions))
+            low, high = _ends(m, n, q)
             length = int((high - low).max()) + 1
-        dtype = str(q.dtype).removeprefix("torch.")
-        longest = theory.longest(dtype, self.head_dim, self.gamma, self.scale_base)
-        if length > longest:
-            raise ValueError(
-                f"positions span {length}, but with gamma={self.gamma} and scale_base={self.scale_base} the scales of "
-                f"XPos fit {dtype} over {longest} at most. Attend within blocks or windows, or take a wider dtype"
-            )
+        for dtype in (str(x.dtype).removeprefix("torch.") for x in (q, k)):
+            if length > self.longest[dtype]:
+                raise ValueError(
+                    f"positions span {length}, but with gamma={self.gamma} and scale_base={self.scale_base} the scales "
+                    f"of XPos fit {dtype} over {self.longest[dtype]} at most. Attend within blocks or windows, or take "
+                    "a wider dtype"
+                )
         return super().rotate(q, k, q_positions, k_positions)
 
 
@@ -235,8 +252,7 @@ class Alibi(PositionEncoding):
     def __init__(self, heads: int):
         super().__init__()
         self.heads = heads
-        if heads < 1:
-            raise ValueError(f"heads is {heads}; it must be at least 1")
+        checks.at_least(1, heads=heads)
         power = 2 ** int(math.log2(heads))
         self.slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
         self.slopes += [2 ** (-8 * h / (2 * power)) for h in range(1, 2 * power, 2)][: heads - power]
@@ -261,12 +277,9 @@ class T5Bias(PositionEncoding):
     def __init__(self, heads: int, buckets: int = 32, max_distance: int = 128):
         super().__init__()
         self.heads, self.buckets, self.max_distance = heads, buckets, max_distance
-        exact = buckets // 2
-        if buckets < 2 or buckets % 2 or max_distance <= exact:
-            raise ValueError(
-                f"buckets is {buckets} and max_distance is {max_distance}; buckets must be even and at least 2, "
-                "max_distance greater than half of them"
-            )
+        checks.at_least(1, heads=heads)
+        exact = checks.pairs(buckets=buckets)
+        checks.at_least(exact + 1, max_distance=max_distance)
         # Bucket exact + j starts at exact (max_distance / exact)^(j / exact), rounded up, found with whole numbers
         # so that no rounding error can move a border.
         self.starts = list(range(exact))  # (buckets,)
@@ -299,14 +312,20 @@ class Shaw(PositionEncoding):
     def __init__(self, head_dim: int, clip: int):
         super().__init__()
         self.head_dim, self.clip = head_dim, clip
-        if clip < 0:
-            raise ValueError(f"clip is {clip}; it must be at least 0")
+        checks.at_least(1, head_dim=head_dim)
+        checks.at_least(0, clip=clip)
         self.omega = nn.Parameter(0.02 * torch.randn(2 * clip + 1, head_dim))  # row clip + c holds distance c
 
     def bias(self, q, k, q_positions=None, k_positions=None):
         dtype = _float32_or_better(q)
         row = distances(q, k, q_positions, k_positions).clamp(-self.clip, self.clip) + self.clip  # (..., queries, keys)
-        terms = q.to(dtype) @ self.omega.to(dtype).mT / math.sqrt(self.head_dim)  # (..., heads, queries, 2 clip + 1)
+        if row.is_floating_point() or q.shape[-1] != self.head_dim:
+            raise ValueError(
+                f"q has head size {q.shape[-1]} and positions are {row.dtype}; Shaw was made for {self.head_dim} and "
+                "takes whole positions"
+            )
+        with torch.autocast(q.device.type, enabled=False):  # it would take the product in half precision
+            terms = q.to(dtype) @ self.omega.to(dtype).mT / math.sqrt(self.head_dim)  # (..., queries, 2 clip + 1)
         leading = torch.broadcast_shapes(terms.shape[:-1], row.shape[:-1])
         return terms.expand(*leading, -1).gather(-1, row.expand(*leading, -1))  # (..., heads, queries, keys)
 
@@ -314,20 +333,31 @@ class Shaw(PositionEncoding):
 # ---- small print ------------------------------------------------------------------------------------------------
 
 
-def _positions_in(x: Tensor, positions, dim: int) -> Tensor:
-    if x.shape[-1] != dim:
-        raise ValueError(f"x has width {x.shape[-1]}; this encoding was made for {dim}")
-    if positions is None:
-        return torch.arange(x.shape[-2], device=x.device)
+def _checked(name: str, positions, x: Tensor) -> Tensor:
+    """Positions as a tensor beside x, whole ones in 64 bits, with as many tokens as x and no axis that x has not."""
     positions = torch.as_tensor(positions, device=x.device)
-    if positions.shape[-1:] != x.shape[-2:-1] or positions.ndim >= x.ndim:
-        raise ValueError(f"positions has shape {tuple(positions.shape)}; it must broadcast to {tuple(x.shape[:-1])}")
+    if positions.dtype == torch.bool or positions.is_complex():
+        raise ValueError(f"{name} is {positions.dtype}; positions are numbers")
+    if not positions.is_floating_point():
+        positions = positions.long()  # differences of narrow integers would wrap around
+    if positions.shape[-1:] != x.shape[-2:-1] or positions.ndim not in (1, x.ndim - 1):
+        raise ValueError(
+            f"{name} has shape {tuple(positions.shape)}; it must be ({x.shape[-2]},) or have {x.ndim - 1} axes that "
+            f"broadcast against {tuple(x.shape[:-1])}"
+        )
     return positions
 
 
-def _ends(m: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+def _positions_in(x: Tensor, positions, dim: int) -> Tensor:
+    if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2] or x.shape[-1] != dim:
+        raise ValueError(f"x is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, {dim}) are needed")
+    return torch.arange(x.shape[-2], device=x.device) if positions is None else _checked("positions", positions, x)
+
+
+def _ends(m: Tensor, n: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     """The lowest and the highest position of each sequence, over queries and keys together."""
-    return torch.minimum(m.amin(-1), n.amin(-1)), torch.maximum(m.amax(-1), n.amax(-1))
+    keys = n.flatten(-2) if n.ndim == q.ndim else n  # those of all queries
+    return torch.minimum(m.amin(-1), keys.amin(-1)), torch.maximum(m.amax(-1), keys.amax(-1))
 
 
 def _check_heads(q: Tensor, heads: int) -> None:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lexviz import checks
+
 
 def angles(head_dim: int, base: float = 10000.0) -> np.ndarray:
     """theta_i = base^(-2i/d), the turn of pair i per position, in radians; shape (d/2,).
@@ -24,9 +26,8 @@ def angles(head_dim: int, base: float = 10000.0) -> np.ndarray:
     >>> angles(8)
     array([1.   , 0.1  , 0.01 , 0.001])
     """
-    i = np.arange(_pairs(head_dim))
-    if not base > 0:
-        raise ValueError(f"base is {base}; it must be greater than 0")
+    i = np.arange(checks.pairs(head_dim=head_dim))
+    checks.above(0, base=base)
     return base ** (-2 * i / head_dim)
 
 
@@ -39,9 +40,8 @@ def decays(head_dim: int, gamma: float = 0.4) -> np.ndarray:
     >>> decays(8, gamma=1.0)
     array([0.5  , 0.625, 0.75 , 0.875])
     """
-    i = np.arange(_pairs(head_dim))
-    if not 0 < gamma < math.inf:
-        raise ValueError(f"gamma is {gamma}; it must be greater than 0 (at 0 the first pair keeps nothing) and finite")
+    i = np.arange(checks.pairs(head_dim=head_dim))
+    checks.above(0, gamma=gamma)  # at 0 the first pair would keep nothing
     return (i / (head_dim / 2) + gamma) / (1 + gamma)
 
 
@@ -70,8 +70,7 @@ def decay_rates(head_dim: int, gamma: float = 0.4, scale_base: float = 512.0) ->
     >>> decay_rates(4, gamma=1.0, scale_base=1.0).round(4)
     array([-0.6931, -0.2877])
     """
-    if not scale_base > 0:
-        raise ValueError(f"scale_base is {scale_base}; it must be greater than 0")
+    checks.above(0, scale_base=scale_base)
     return np.log(decays(head_dim, gamma)) / scale_base
 
 
@@ -81,7 +80,7 @@ def resolution(scores) -> np.ndarray:
         R(s) = sum_{i=0}^{N} p_i (p_i - p_{i+1}),    p_i = exp(s[i]) / sum_{j=0}^{N} exp(s[j])
 
     The softmax runs over s[0] .. s[N]; s[N+1] serves only as the last neighbour. Adding a constant to all scores
-    changes nothing, equal scores have R = 0, and one score far above all others has R = 1, the most there is.
+    changes nothing, equal scores have R = 0, and one of s[0] .. s[N] far above all others has R = 1, the most there is.
     Scores of shape (..., N+2) give R of shape (...).
 
     >>> float(resolution([3.0, 3.0, 3.0, 3.0]))
@@ -131,6 +130,8 @@ def maximise_resolution(
     >>> bool(found.zeta[-1].max() < 1e-100)
     True
     """
+    checks.at_least(1, distances=distances, steps=steps)
+    checks.above(0, scale=scale, scale_base=scale_base, rate=rate)
     u = np.log(-np.log(_open_interval(zeta)))  # (d/2,)
     n = np.arange(distances + 2.0)[:, None]  # (N+2, 1), with N = distances
     cosines = np.cos(n * angles(2 * len(u), base))  # (N+2, d/2)
@@ -140,7 +141,8 @@ def maximise_resolution(
         g = terms.sum(-1)  # (N+2,)
         path.append((np.exp(-np.exp(u)), resolution(g)))
         slope = _resolution_slope(g) @ (terms * (-np.exp(u) * n / scale_base))  # (d/2,): dR/dg dg/du
-        u = np.minimum(u + rate * np.sign(slope), 9.0)  # zeta^(1/B) = exp(-exp(9) / 512) is 1e-7: gone for good
+        # no farther than to zeta^(1/B) = exp(-16): what is gone after one position is gone for good
+        u = np.minimum(u + rate * np.sign(slope), math.log(16 * scale_base))
     return Search(*map(np.array, zip(*path, strict=True)))
 
 
@@ -169,7 +171,7 @@ def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 5
     >>> longest("float16", head_dim=64, scale_base=1.0, centred=False)  # Eq. 9 and 10 as they are printed
     9
     """
-    if dtype not in FORMATS:
+    if not isinstance(dtype, str) or dtype not in FORMATS:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(FORMATS)}")
     exponent, bits = FORMATS[dtype]
     # how often the first pair is halved per position (0, where its zeta rounds to 1, would mean: for ever)
@@ -181,14 +183,8 @@ def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 5
     return 2 * reach + 1 if centred else reach + 1
 
 
-def _pairs(head_dim: int) -> int:
-    if head_dim < 2 or head_dim % 2:
-        raise ValueError(f"head_dim is {head_dim}; it must be even and at least 2, because components form pairs")
-    return head_dim // 2
-
-
 def _open_interval(zeta) -> np.ndarray:
     zeta = np.asarray(zeta, dtype=np.float64)
-    if zeta.ndim != 1 or not ((zeta > 0) & (zeta < 1)).all():
+    if zeta.ndim != 1 or not len(zeta) or not ((zeta > 0) & (zeta < 1)).all():
         raise ValueError(f"zeta is {zeta}; it must be a list of numbers between 0 and 1, both excluded")
     return zeta

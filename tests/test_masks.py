@@ -15,9 +15,9 @@ small = st.integers(1, 9)
 lengths = st.integers(0, 40)
 
 
-def definitions():
-    """(mask, the same said in plain words about two integers)."""
-    kinds = {
+def kinds():
+    """Of each kind (mask, the same said in plain words about two integers)."""
+    return {
         "full": st.builds(lambda: (masks.full(), lambda i, j: True)),
         "causal": st.builds(lambda: (masks.causal(), lambda i, j: j <= i)),
         "block_causal": st.builds(
@@ -59,34 +59,43 @@ def definitions():
             *[small, st.integers(0, 4), st.integers(0, 2), st.integers(0, 3), st.integers(0, 99)],
         ),
     }
-    return st.one_of(*kinds.values())
+
+
+definitions = st.one_of(*kinds().values())
+each_kind = pytest.mark.parametrize("kind", kinds())
 
 
 def table(says, n):
     return np.array([[says(i, j) for j in range(n)] for i in range(n)], dtype=bool).reshape(n, n)
 
 
-@given(definitions(), lengths)
-def test_numpy_torch_and_whole_numbers_give_the_definition(pair, n):
-    mask, says = pair
+@each_kind
+@given(data=st.data(), n=lengths)
+def test_numpy_torch_and_whole_numbers_give_the_definition(kind, data, n):
+    mask, says = data.draw(kinds()[kind])
     wanted = table(says, n)
     assert np.array_equal(masks.dense(mask, n), wanted)
     positions = torch.arange(n)
     in_torch = mask(positions[:, None], positions)
     assert in_torch.dtype == torch.bool
-    assert np.array_equal(in_torch.expand(n, n).numpy(), wanted)
+    assert np.array_equal(in_torch.numpy(), wanted)
+    for narrow in (torch.uint8, torch.int16, torch.int32):
+        assert np.array_equal(mask(positions[:, None].to(narrow), positions.to(narrow)).numpy(), wanted)
+    assert n == 0 or np.array_equal(mask(n - 1, positions).numpy(), wanted[n - 1])  # a number beside a tensor
     assert all(bool(mask(i, j)) == wanted[i, j] for i in range(n) for j in range(n))
 
 
-@given(definitions(), lengths)
-def test_pairs_counts_what_dense_draws(pair, n):
-    mask, says = pair
+@each_kind
+@given(data=st.data(), n=lengths)
+def test_pairs_counts_what_dense_draws(kind, data, n):
+    mask, says = data.draw(kinds()[kind])
     assert mask.pairs(n) == table(says, n).sum()
 
 
-@given(definitions(), st.integers(0, 39), st.integers(0, 39))
-def test_span_holds_every_key_that_is_needed_and_nothing_else_in_an_interval(pair, first, more):
-    mask, says = pair
+@each_kind
+@given(data=st.data(), first=st.integers(0, 39), more=st.integers(0, 39))
+def test_span_holds_every_key_that_is_needed_and_nothing_else_in_an_interval(kind, data, first, more):
+    mask, says = data.draw(kinds()[kind])
     last = min(first + more, 39)
     low, high = mask.span(first, last)
     needed = [j for j in range(64) if any(says(i, j) for i in range(first, last + 1))]
@@ -96,7 +105,7 @@ def test_span_holds_every_key_that_is_needed_and_nothing_else_in_an_interval(pai
         assert needed == list(range(low, min(high, 63) + 1))
 
 
-@given(definitions(), definitions(), st.integers(1, 25), st.data())
+@given(definitions, definitions, st.integers(1, 25), st.data())
 def test_and_and_or_are_those_of_the_predicates(one, other, n, data):
     for joined, wanted in (
         (one[0] & other[0], table(one[1], n) & table(other[1], n)),
@@ -120,9 +129,10 @@ def walk(allowed, start, layers):
     return heard
 
 
-@given(definitions(), st.integers(1, 20), st.integers(0, 4))
-def test_reach_is_a_walk_through_the_layers(pair, n, layers):
-    mask, says = pair
+@each_kind
+@given(data=st.data(), n=st.integers(1, 20), layers=st.integers(0, 4))
+def test_reach_is_a_walk_through_the_layers(kind, data, n, layers):
+    mask, says = data.draw(kinds()[kind])
     allowed = table(says, n)
     heard = masks.reach(mask, n, layers)
     for i in range(n):
@@ -200,7 +210,7 @@ def test_counting_pairs_makes_no_square_array(mask):
         masks.sliding_window(5) | masks.padding(2),
         masks.causal() & masks.bigbird(4, 150, seed=3),
         masks.longformer(9, 2),
-        masks.causal() & masks.padding([150, 40], start=[0, 3]),
+        masks.causal() & masks.padding(40, start=3),
     ],
     ids=str,
 )
@@ -246,7 +256,42 @@ def test_a_mask_says_whether_its_pairs_are_scattered():
 
 
 def test_reach_does_not_overflow_after_many_layers():
-    assert np.array_equal(masks.reach(masks.causal(), 40, 60), masks.dense(masks.causal(), 40))
+    assert np.array_equal(masks.reach(masks.causal(), 40, 400), masks.dense(masks.causal(), 40))
+
+
+def test_padding_keeps_what_it_was_given():
+    stops = np.array([3, 3])
+    mask = masks.padding(stops)
+    stops[0] = 0
+    assert mask.pairs(4) == 24
+
+
+def test_bigbird_allows_nothing_beyond_its_length():
+    q = torch.arange(14)
+    allowed = masks.bigbird(4, 10)(q[:, None], q)
+    assert allowed[:10, :10].any()
+    assert not allowed[:, 10:].any()
+    assert not allowed[10:].any()
+
+
+@pytest.mark.parametrize("other", [3, None, len])
+def test_only_masks_join(other):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        masks.causal() & other
+    with pytest.raises(TypeError, match="unsupported operand"):
+        masks.longformer(4) | other
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # inside torch.compile
+@pytest.mark.parametrize(
+    "mask", [masks.block_causal(7) | masks.padding(3), masks.causal() & masks.bigbird(4, 150, seed=3)], ids=str
+)
+def test_flex_attention_compiles_with_it(mask):
+    torch.manual_seed(0)
+    q = torch.randn(2, 3, 150, 16)
+    found = torch.compile(flex_attention)(q, q, q, block_mask=masks.flex(mask, 150, 150))
+    weights = (q @ q.mT / 4).masked_fill(~torch.from_numpy(masks.dense(mask, 150)), -torch.inf).softmax(-1)
+    assert torch.allclose(found, weights @ q, atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [0, 1, 3, 5])
@@ -281,7 +326,7 @@ def test_a_mask_prints_as_it_is_written():
         (lambda: masks.sliding_window(2.5), "width is 2.5; it must be a whole number"),
         (lambda: masks.segment_recurrent(4, -1), "memory is -1; it must be a whole number of at least 0"),
         (lambda: masks.segment_recurrent(True, 1), "segment is True; it must be a whole number"),
-        (lambda: masks.padding(2, start=3), "0 <= start <= stop is needed"),
+        (lambda: masks.padding(2, start=3), "with 0 <= start <= stop are needed"),
         (lambda: masks.dilated(3, 0), "dilation is 0"),
         (lambda: masks.strided(0), "stride is 0"),
         (lambda: masks.fixed(4, 5), "summary is 5; it must be at most the block, 4"),
@@ -289,10 +334,28 @@ def test_a_mask_prints_as_it_is_written():
         (lambda: masks.bigbird(4, 0), "length is 0"),
         (lambda: masks.dense(masks.causal(), -1), "n is -1; it must be a whole number of at least 0"),
         (lambda: masks.causal().pairs(-1), "n is -1"),
+        (lambda: masks.padding(2.5), "padding.2.5, start=0.: whole numbers"),
+        (lambda: masks.padding(True), "whole numbers"),
+        (lambda: masks.padding([]), "whole numbers"),
+        (lambda: masks.padding([[1, 2]]), "whole numbers"),
+        (lambda: masks.padding([3, 2], start=[0, 1, 1]), "whole numbers"),
+        (lambda: masks.segment_recurrent(0, 1), "segment is 0"),
+        (lambda: masks.dilated(0, 1), "width is 0"),
+        (lambda: masks.fixed(0), "block is 0"),
+        (lambda: masks.fixed(4, 0), "summary is 0"),
+        (lambda: masks.longformer(4, -1), "global_tokens is -1"),
+        (lambda: masks.bigbird(0, 9), "block is 0"),
+        (lambda: masks.bigbird(4, 9, window=-1), "window is -1"),
+        (lambda: masks.bigbird(4, 9, global_blocks=-1), "global_blocks is -1"),
+        (lambda: masks.bigbird(4, 9, random_blocks=-1), "random_blocks is -1"),
+        (lambda: masks.bigbird(4, 9, seed=None), "seed is None"),
+        (lambda: masks.flex(masks.causal(), 0, 4), "queries is 0"),
+        (lambda: masks.flex(masks.padding([3, 2]), 4, 4), "differs between sequences"),
+        (lambda: masks.causal().span(0.5, 2), "first is 0.5"),
         (lambda: masks.reach(masks.causal(), 4, -1), "layers is -1"),
-        (lambda: masks.padding(2, start=-1), "0 <= start <= stop is needed"),
+        (lambda: masks.padding(2, start=-1), "with 0 <= start <= stop are needed"),
         (lambda: masks.causal().span(-1, 2), "first is -1"),
-        (lambda: masks.causal().span(3, 2), "first is 3 and last is 2; 0 <= first <= last is needed"),
+        (lambda: masks.causal().span(3, 2), "last is 2; it must be a whole number of at least 3"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):

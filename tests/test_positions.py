@@ -153,6 +153,7 @@ def test_t5_buckets_start_where_the_facts_say():
 
 @given(st.integers(1, 20), st.integers(1, 400), st.integers(0, 500))
 def test_t5_of_any_size(half, wider, distance):
+    assert T5Bias(1).bucket(torch.tensor([15.5, 18.9])).tolist() == [15, 16]  # fractions of a position
     encoding = T5Bias(1, buckets=2 * half, max_distance=half + wider)
     assert encoding.bucket(torch.tensor([distance])).item() == naive.t5_bucket(distance, 2 * half, half + wider)
 
@@ -172,10 +173,10 @@ def test_shaw_adds_the_query_times_the_vector_of_its_distance(queries, keys, cli
 def test_sinusoidal_is_that_of_vaswani(length, pairs, start):
     dim = 2 * pairs
     x = torch.randn(2, length, dim, dtype=torch.float64)
-    added = Sinusoidal(dim).embed(x, range(start, start + length)) - x
+    added = Sinusoidal(dim, base=300.0).embed(x, range(start, start + length)) - x
     for row, position in enumerate(range(start, start + length)):
         for i in range(pairs):
-            angle = position * naive.theta(i, dim)
+            angle = position * naive.theta(i, dim, 300.0)
             assert added[1, row, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
             assert added[1, row, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
 
@@ -276,16 +277,88 @@ def test_queries_and_keys_have_positions_apart(encoding, queries, keys, seed, da
 
 
 @relative
-def test_slots_of_each_query_fold_into_the_batch(encoding):
-    """Retrieved keys differ by query: (batch, queries, heads, 1, slots), positions (batch, queries, heads, slots)."""
+@pytest.mark.parametrize("queries", [HEADS, 5])
+def test_keys_may_differ_by_query(encoding, queries):
+    """Retrieved slots: k is (batch, heads, queries, keys, head_dim), its positions (batch, heads, queries, keys)."""
     torch.manual_seed(1)
-    q, k = torch.randn(2, 5, HEADS, 1, DIM), torch.randn(2, 5, HEADS, 4, DIM)
-    m, n = torch.randint(10, 20, (2, 5, HEADS, 1)), torch.randint(0, 10, (2, 5, HEADS, 4))
-    together = scores(encoding, q, k, m, n)
-    assert together.shape == (2, 5, HEADS, 1, 4)
+    q, k = torch.randn(2, HEADS, queries, DIM), torch.randn(2, HEADS, queries, 4, DIM)
+    m, n = torch.randint(10, 20, (2, 1, queries)), torch.randint(0, 10, (2, HEADS, queries, 4))
+    bias = encoding.bias(q, k, m, n)
+    turned_q, turned_k = encoding.rotate(q, k, m, n)
+    together = (turned_q[..., None, :] * turned_k).sum(-1) / math.sqrt(DIM)  # (batch, heads, queries, keys)
+    together = together if bias is None else together + bias
+    assert together.shape == (2, HEADS, queries, 4)
     for h in range(HEADS):
-        alone = scores(encoding, q[1, 4], k[1, 4], m[1, 4, h], n[1, 4, h])[h]
-        assert torch.allclose(together[1, 4, h], alone, atol=1e-5)
+        for i in range(queries):
+            alone = scores(encoding, q[1, :, [i]], k[1, :, i], m[1, 0, [i]], n[1, h, i])[h, 0]
+            assert torch.allclose(together[1, h, i], alone, atol=1e-5)
+
+
+@relative
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_narrow_integers_do_not_wrap_around(encoding, dtype):
+    q, k = draw(5, 4, 4)
+    m, n = torch.tensor([0, 3, 100, 120]), torch.tensor([0, 50, 60, 127])
+    assert torch.equal(scores(encoding, q, k, m.to(dtype), n.to(dtype)), scores(encoding, q, k, m, n))
+
+
+def test_distances_that_32_bits_do_not_hold():
+    q, k = draw(5, 1, 1)
+    ends = torch.tensor([2**31 - 1], dtype=torch.int32), torch.tensor([-(2**31)], dtype=torch.int32)
+    assert Alibi(HEADS).bias(q, k, *ends)[0].item() == -Alibi(HEADS).slopes[0] * (2**32 - 1)
+
+
+@relative
+def test_positions_of_a_batch_may_meet_one_sequence(encoding):
+    q, k = draw(5, 3, 3, batch=1)
+    m = torch.tensor([[[0, 1, 2]], [[5, 9, 11]]])
+    both = scores(encoding, q, k, m, m)
+    assert torch.allclose(both[-1:], scores(encoding, q, k, m[1, 0], m[1, 0]))
+
+
+def test_xpos_looks_at_the_keys_number_format_too():
+    x = torch.ones(1, 20_000, 64)
+    with pytest.raises(ValueError, match=r"positions span 20000.*fit float16 over 9065"):
+        Xpos(64).rotate(x, x.half())
+
+
+def test_xpos_centres_queries_and_keys_together():
+    longest = theory.longest("float16", 16, scale_base=8.0)
+    x = torch.zeros(1, longest, 16, dtype=torch.float16)
+    x[..., 0] = 1.0
+    for turned in Xpos(16, scale_base=8.0).rotate(x[:, -1:], x):
+        assert turned.isfinite().all()
+        assert turned.double().norm(dim=-1).min() > 0
+
+
+def test_autocast_reaches_no_bias():
+    q, k = draw(0, 4, 4, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        for encoding in (Shaw(DIM, 4), T5Bias(HEADS), Alibi(HEADS)):
+            assert encoding.bias(q, k).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_embeddings_keep_their_type(dtype):
+    x = torch.randn(2, 5, 8, dtype=dtype)
+    for encoding in (Sinusoidal(8), Learned(9, 8)):
+        assert encoding.embed(x).dtype == dtype
+
+
+def test_an_encoding_that_forgets_an_argument_is_told_so():
+    class Forgetful(positions.PositionEncoding):
+        def __init__(self, heads):
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"Forgetful.__init__ takes heads and must keep it as self.heads"):
+        repr(Forgetful(3))
+
+
+@pytest.mark.parametrize("encoding", [Rope(DIM), Xpos(DIM), Alibi(HEADS), T5Bias(HEADS), Shaw(DIM, 4)], ids=repr)
+def test_it_compiles_in_one_piece(encoding):
+    q, k = draw(0, 6, 6, dtype=torch.float32)
+    compiled = torch.compile(lambda q, k: scores(encoding, q, k), fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(q, k), scores(encoding, q, k), atol=1e-5)
 
 
 # ---- number formats ---------------------------------------------------------------------------------------------
@@ -437,25 +510,46 @@ q5 = torch.zeros(1, HEADS, 5, DIM)
     ("call", "words"),
     [
         (lambda: Rope(7), "head_dim is 7; it must be even"),
-        (lambda: Xpos(8, gamma=-1.0), "gamma is -1.0; it must be greater than 0"),
-        (lambda: Xpos(8, scale_base=0), "scale_base is 0; it must be greater than 0"),
+        (lambda: Xpos(8, gamma=-1.0), "gamma is -1.0; it must be a finite number greater than 0"),
+        (lambda: Xpos(8, scale_base=0), "scale_base is 0; it must be a finite number greater than 0"),
         (lambda: Rope(6).rotate(q5, q5), "q or k has head size 8; Rope was made for 6"),
-        (lambda: Rope(8).rotate(q5, q5[..., :3, :]), "q has 5 tokens and k has 3; with more queries than keys"),
-        (lambda: Rope(8).rotate(q5[..., :0, :], q5), "q has 0 tokens and k has 5; each needs at least one"),
+        (lambda: Rope(8).rotate(q5, q5[..., :3, :]), "q has 5 tokens and k has 3; with fewer keys"),
+        (lambda: Rope(8).rotate(q5[..., :0, :], q5), r"q is torch.float32 of shape \(1, 3, 0, 8\); floats"),
         (lambda: Alibi(3).bias(q5[0, 0], q5[0, 0]), r"q has shape \(5, 8\); this encoding was made for"),
         (lambda: T5Bias(4, buckets=0), "buckets is 0"),
-        (lambda: Rope(8).rotate(q5, q5[..., :0, :]), "q has 5 tokens and k has 0; each needs at least one"),
-        (lambda: Rope(8).rotate(q5, q5, range(4)), r"q_positions has shape \(4,\); its last axis must be 5"),
-        (lambda: Rope(8).rotate(q5, q5, None, range(4)), r"positions has shape .*; its last axis must be 5"),
-        (lambda: Alibi(0), "heads is 0; it must be at least 1"),
+        (lambda: T5Bias(0), "heads is 0"),
+        (lambda: Alibi(2.0), "heads is 2.0"),
+        (lambda: Learned(0, 8), "size is 0"),
+        (lambda: Learned(4, 0), "dim is 0"),
+        (lambda: Sinusoidal(7), "dim is 7; it must be even"),
+        (lambda: Shaw(6, 2).bias(q5, q5), "q has head size 8 and positions are torch.int64; Shaw was made for 6"),
+        (lambda: Shaw(8, 2).bias(q5, q5, torch.rand(5), torch.rand(5)), "takes whole positions"),
+        (lambda: Rope(8).rotate(q5.long(), q5), "q is torch.int64"),
+        (lambda: Rope(8).rotate(q5[0, 0, 0], q5), "floats .* are needed"),
+        (lambda: Sinusoidal(8).embed(q5.long()), "x is torch.int64"),
+        (lambda: Rope(8).rotate(q5, q5, torch.ones(5) > 0), "q_positions is torch.bool"),
+        (lambda: Alibi(HEADS).bias(q5, q5, torch.zeros(1, 5)), r"q_positions has shape \(1, 5\)"),
+        (lambda: Rope(8).rotate(q5, q5[..., :0, :]), r"k is torch.float32 of shape \(1, 3, 0, 8\); floats"),
+        (lambda: Rope(8).rotate(q5, q5, range(4)), r"q_positions has shape \(4,\); it must be \(5,\) or have 3 axes"),
+        (lambda: Rope(8).rotate(q5, q5, None, range(4)), r"k_positions has shape \(4,\); it must be \(5,\)"),
+        (lambda: Alibi(0), "heads is 0; it must be a whole number of at least 1"),
         (lambda: Alibi(4).bias(q5, q5), r"q has shape \(1, 3, 5, 8\); this encoding was made for \(..., 4 heads"),
         (lambda: T5Bias(4).bias(q5, q5), "made for .* 4 heads"),
-        (lambda: T5Bias(4, buckets=7), "buckets is 7 and max_distance is 128; buckets must be even"),
-        (lambda: T5Bias(4, buckets=32, max_distance=16), "max_distance greater than half of them"),
-        (lambda: Shaw(8, clip=-1), "clip is -1; it must be at least 0"),
-        (lambda: Sinusoidal(6).embed(q5[0]), "x has width 8; this encoding was made for 6"),
-        (lambda: Sinusoidal(8).embed(q5[0], torch.zeros(3, 1, 5)), "positions has shape .*; it must broadcast to"),
-        (lambda: Sinusoidal(8).embed(q5[0], range(4)), r"positions has shape \(4,\); it must broadcast to \(3, 5\)"),
+        (lambda: T5Bias(4, buckets=7), "buckets is 7; it must be even"),
+        (
+            lambda: T5Bias(4, buckets=32, max_distance=16),
+            "max_distance is 16; it must be a whole number of at least 17",
+        ),
+        (lambda: Shaw(8, clip=-1), "clip is -1; it must be a whole number of at least 0"),
+        (
+            lambda: Sinusoidal(6).embed(q5[0]),
+            r"x is torch.float32 of shape \(3, 5, 8\); floats \(..., tokens, 6\) are needed",
+        ),
+        (
+            lambda: Sinusoidal(8).embed(q5[0], torch.zeros(3, 1, 5)),
+            r"positions has shape \(3, 1, 5\); it must be \(5,\) or have 2 axes",
+        ),
+        (lambda: Sinusoidal(8).embed(q5[0], range(4)), r"positions has shape \(4,\); it must be \(5,\)"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):

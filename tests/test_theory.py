@@ -129,7 +129,7 @@ def test_longest_of_the_facts():
 
 @given(st.integers(2, 6), st.integers(3, 40), scale_bases, st.randoms(use_true_random=False))
 def test_the_slope_of_the_search_is_that_of_differences(pairs, n, scale_base, random):
-    s = np.array([random.uniform(-2, 2) for _ in range(n)])
+    s = 1000 + np.array([random.uniform(-2, 2) for _ in range(n)])
     slope = theory._resolution_slope(s)
     for j in range(n):
         step = np.zeros(n)
@@ -138,30 +138,33 @@ def test_the_slope_of_the_search_is_that_of_differences(pairs, n, scale_base, ra
         assert slope[j] == pytest.approx(difference, abs=1e-8)
 
 
-def g_of(zeta, scale, distances):
-    """scale * g of Eq. 8 with B = 512, at 0 .. N+1."""
-    d = 2 * len(zeta)
-    powers = [
-        [math.cos(n * naive.theta(i, d)) * z ** (n / 512) for i, z in enumerate(zeta)] for n in range(distances + 2)
+def g_of(zeta, scale, distances, scale_base=512, base=10000.0):
+    """scale * g of Eq. 8, at 0 .. N+1."""
+    theta = [naive.theta(i, 2 * len(zeta), base) for i in range(len(zeta))]
+    return [
+        scale * sum(math.cos(n * angle) * z ** (n / scale_base) for angle, z in zip(theta, zeta, strict=True))
+        for n in range(distances + 2)
     ]
-    return [scale * sum(terms) for terms in powers]
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("scale", [1.0, 0.25])
-def test_the_search_says_what_it_does(seed, scale):
+@pytest.mark.parametrize(("scale", "scale_base", "base"), [(1.0, 512, 10000.0), (0.25, 512, 10000.0), (0.5, 64, 50.0)])
+def test_the_search_says_what_it_does(seed, scale, scale_base, base):
+    constants = {"scale_base": scale_base, "base": base}
     start = np.random.default_rng(seed).uniform(0.01, 0.99, 8)
-    found = theory.maximise_resolution(start, distances=20, scale=scale, steps=30)
+    found = theory.maximise_resolution(start, distances=20, scale=scale, steps=30, **constants)
     assert found.zeta.shape == (31, 8)
     assert found.zeta[0] == pytest.approx(start)
     for step in (0, 3, 10):  # later a zeta may be too small for float64, its power zeta^(1/512) not yet
-        assert found.resolution[step] == pytest.approx(theory.resolution(g_of(found.zeta[step], scale, 20)), rel=1e-6)
+        assert found.resolution[step] == pytest.approx(
+            theory.resolution(g_of(found.zeta[step], scale, 20, **constants)), rel=1e-6
+        )
     # a step goes uphill for each zeta alone, when the others stay and the step is small
-    small = theory.maximise_resolution(start, distances=20, scale=scale, steps=1, rate=1e-4).zeta[1]
+    small = theory.maximise_resolution(start, distances=20, scale=scale, steps=1, rate=1e-4, **constants).zeta[1]
     for i in range(8):
         moved = start.copy()
         moved[i] = small[i]
-        assert theory.resolution(g_of(moved, scale, 20)) > found.resolution[0]
+        assert theory.resolution(g_of(moved, scale, 20, **constants)) > found.resolution[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -177,19 +180,30 @@ def test_the_search_forgets_everything_where_scores_are_large(seed):
     [
         (lambda: theory.angles(7), "head_dim is 7; it must be even"),
         (lambda: theory.angles(0), "head_dim is 0"),
-        (lambda: theory.angles(8, base=-1.0), "base is -1.0; it must be greater than 0"),
-        (lambda: theory.decays(8, gamma=0.0), "gamma is 0.0; it must be greater than 0"),
+        (lambda: theory.angles(8, base=-1.0), "base is -1.0; it must be a finite number greater than 0"),
+        (lambda: theory.decays(8, gamma=0.0), "gamma is 0.0; it must be a finite number greater than 0"),
         (lambda: theory.decays(8, gamma=float("nan")), "gamma is nan"),
         (lambda: theory.decays(8, gamma=float("inf")), "gamma is inf"),
         (lambda: theory.decay_rates(8, scale_base=float("nan")), "scale_base is nan"),
         (lambda: theory.resolution(1.0), r"scores has shape \(\)"),
         (lambda: theory.maximise_resolution([0.0, 0.5]), "zeta is .* between 0 and 1"),
         (lambda: theory.maximise_resolution([[0.5]]), "zeta is .* between 0 and 1"),
-        (lambda: theory.expected_score(3, 8, scale_base=0.0), "scale_base is 0.0; it must be greater than 0"),
+        (
+            lambda: theory.expected_score(3, 8, scale_base=0.0),
+            "scale_base is 0.0; it must be a finite number greater than 0",
+        ),
         (lambda: theory.resolution([1.0]), r"scores has shape \(1,\); it needs at least"),
         (lambda: theory.resolution([0.0, float("inf")]), "scores holds an infinite value or nan"),
         (lambda: theory.longest("fp16", 64), "dtype is 'fp16'; it must be one of float16, bfloat16"),
         (lambda: theory.maximise_resolution([0.5, 1.0]), "zeta is .* between 0 and 1"),
+        (lambda: theory.maximise_resolution([]), "zeta is .* between 0 and 1"),
+        (lambda: theory.maximise_resolution([0.5], steps=-1), "steps is -1"),
+        (lambda: theory.maximise_resolution([0.5], distances=0), "distances is 0"),
+        (lambda: theory.maximise_resolution([0.5], scale=0.0), "scale is 0.0"),
+        (lambda: theory.maximise_resolution([0.5], rate=-1.0), "rate is -1.0"),
+        (lambda: theory.angles(8, base=float("inf")), "base is inf"),
+        (lambda: theory.angles("8"), "head_dim is '8'"),
+        (lambda: theory.decays(8, gamma=None), "gamma is None"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):
