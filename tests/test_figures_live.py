@@ -164,7 +164,7 @@ def test_the_keyboard_reaches_every_state_and_the_rest_follows(stage, visit):
     tab.keyboard.press("Space")
     settle(tab)
     check_state(tab, figure, [2, 3, 1, 1])
-    assert tab.url.endswith("#wave:turns=5;height=2.0;kind=cosine;shifted=True")
+    tab.wait_for_function("location.hash === '#wave:turns=5;height=2.0;kind=cosine;shifted=True'")
     assert root.locator("#lex-wave-height").get_attribute("aria-valuetext") == "2 m"
     assert root.locator("output").all_text_contents() == ["5", "2 m"]
     tab.wait_for_function("document.querySelector('.lex-status').textContent !== ''")
@@ -304,6 +304,7 @@ def test_every_figure_of_a_chapter_lives(site, visit, path):
             move(tab, figure, indexes)
             check_state(tab, figure, indexes)
         last = some_states(figure)[-1]
+        tab.wait_for_timeout(500)  # the address follows when the controls rest
         fresh = visit(tab.url)
         wait(fresh, figure)
         settle(fresh)

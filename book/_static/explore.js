@@ -168,9 +168,12 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       });
       window.Plotly.react(this.plot, this.spec.data, this.spec.layout);
       if (!this.touched) return;
-      history.replaceState(null, "", this.address());
-      clearTimeout(this.saying); // read aloud once the slider rests, not at every step
-      this.saying = setTimeout(() => (this.root.querySelector(".lex-status").textContent = this.words()), 400);
+      // Once the slider rests: browsers refuse a new address at every step, and nobody wants each one read aloud.
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => {
+        history.replaceState(null, "", this.address());
+        this.root.querySelector(".lex-status").textContent = this.words();
+      }, 300);
     }
 
     words() {
