@@ -224,7 +224,11 @@ class Figure:
         def update():
             nonlocal pending
             pending = False
-            fresh, fresh_readouts = self.state(**{name: box.value for name, box in boxes.items()})
+            try:
+                fresh, fresh_readouts = self.state(**{name: box.value for name, box in boxes.items()})
+            except Exception as error:  # said where the reader looks; a kernel would write it to its log
+                says.value = f"This state could not be drawn: {html.escape(repr(error))}"
+                return
             with plot.batch_update():
                 plot.update(data=[trace.to_plotly_json() for trace in fresh.data], overwrite=True)
                 plot.layout.update(fresh.layout.to_plotly_json(), overwrite=True)

@@ -274,6 +274,18 @@ def test_dragging_queues_no_stale_work():
     assert calls == [0.0, 9.9]
 
 
+def test_a_state_that_fails_says_so_and_the_next_one_works():
+    def fragile(a):
+        """It breaks at 2."""
+        return go.Figure(go.Scatter(y=[1 / (a - 2)] * 3))
+
+    controls, plot, says = parts(explore(fragile, a=slider(0, 4, step=1)).live())
+    controls["a"].value = 2
+    assert "This state could not be drawn: ZeroDivisionError" in says.value
+    controls["a"].value = 3
+    assert list(plot.data[0].y) == [1.0] * 3
+
+
 @pytest.mark.parametrize(
     ("control", "values"),
     [
