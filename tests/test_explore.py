@@ -266,12 +266,14 @@ def test_dragging_queues_no_stale_work():
         controls, plot, _ = parts(explore(counted, a=slider(0.0, 10.0, step=1.0)).live())
         for step in range(100):
             controls["a"].value = step / 10
+            await asyncio.sleep(0)  # messages arrive one by one
         await asyncio.sleep(0.2)
         return plot
 
     plot = asyncio.run(drag())
     assert list(plot.data[0].y) == [9.9] * 3
-    assert calls == [0.0, 9.9]
+    assert calls[-1] == 9.9
+    assert len(calls) < 20
 
 
 def test_a_state_that_fails_says_so_and_the_next_one_works():
