@@ -56,18 +56,17 @@ class Control:
 
     def text(self, value) -> str:
         """A value as the reader sees it."""
-        shown = {True: "on", False: "off"}[value] if self.kind == "toggle" else number(value)
-        return f"{shown} {self.unit}".strip()
+        return f"{number(value)} {self.unit}".strip()
 
 
 def number(value) -> str:
     """Four significant digits, and no exponent where one can do without.
 
-    >>> number(0.4), number(65504), number(1.0e-7), number("log")
-    ('0.4', '65504', '1e-07', 'log')
+    >>> number(0.4), number(65504), number(1.0e-7), number("log"), number(True)
+    ('0.4', '65504', '1e-07', 'log', 'on')
     """
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | bool):
+        return {True: "on", False: "off"}.get(value, value)
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e7 else f"{value:.4g}"
 
 
@@ -90,8 +89,6 @@ def play(start=None, stop=None, step=None, values=None, log=False, value=None, l
 
 def choice(*options, value=None, label=None) -> Control:
     """One of several texts or numbers."""
-    if len(options) < 2 or len(set(options)) < len(options):
-        raise ValueError(f"options are {options}; at least two different ones are needed")
     return _checked(Control("choice", options, options[0] if value is None else value, label))
 
 
@@ -102,10 +99,10 @@ def toggle(value=False, label=None) -> Control:
 
 def _range(kind, start, stop, step, values, log, value, label, unit):
     if values is None:
-        if start is None or stop is None or step is None or not stop > start or step <= log:
+        if None in (start, stop, step) or not stop > start or step <= log or (log and start <= 0):
             raise ValueError(
-                f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop and a step "
-                f"greater than {int(log)}, or a list of values"
+                f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop"
+                f"{' from above 0' * log} and a step greater than {int(log)}, or a list of values"
             )
         count = math.log(stop / start, step) if log else (stop - start) / step
         powers = range(round(count) + 1)
@@ -116,11 +113,13 @@ def _range(kind, start, stop, step, values, log, value, label, unit):
         fine = not all(isinstance(v, int) for v in values)
     else:
         fine = False
-    values = tuple(values)
-    return _checked(Control(kind, values, values[0] if value is None else value, label, unit, log, fine))
+    first = next(iter(values), None)
+    return _checked(Control(kind, tuple(values), first if value is None else value, label, unit, log, fine))
 
 
 def _checked(control: Control) -> Control:
+    if len({control.text(value) for value in control.values}) < max(2, len(control.values)):
+        raise ValueError(f"values are {control.values}; at least two are needed, and no two that read alike")
     if control.value not in control.values:
         raise ValueError(f"value is {control.value!r}; it must be one of {', '.join(map(str, control.values))}")
     return control
@@ -191,7 +190,13 @@ class Figure:
     def all_states(self) -> list:
         """[(figure, read-outs), ...], the last control changing fastest."""
         product = itertools.product(*(control.values for control in self.controls.values()))
-        return [self.state(**dict(zip(self.controls, values, strict=True))) for values in product]
+        found = [self.state(**dict(zip(self.controls, values, strict=True))) for values in product]
+        names = {tuple(name for name, _ in readouts) for _, readouts in found}
+        if len(names) > 1:
+            raise ValueError(
+                f"read-outs of {self.function.__name__} are {sorted(names)}; all states need the same names"
+            )
+        return found
 
     def page(self) -> str:
         """Plain HTML that works with book/_static/explore.js, and says what it can without it."""
@@ -231,7 +236,7 @@ class Figure:
                 return
             with plot.batch_update():
                 plot.update(data=[trace.to_plotly_json() for trace in fresh.data], overwrite=True)
-                plot.layout.update(fresh.layout.to_plotly_json(), overwrite=True)
+                plot.layout = fresh.layout
             says.value = _readouts(fresh_readouts)
 
         def moved(_):
@@ -262,12 +267,13 @@ def _readouts(readouts) -> str:
 
 
 def _widget(widgets, name: str, control: Control):
-    common = {"description": control.label or name, "style": {"description_width": "initial"}}
+    unit = f" ({control.unit})" if control.fine and control.unit else ""
+    common = {"description": (control.label or name) + unit, "style": {"description_width": "initial"}}
     low, high, value = control.values[0], control.values[-1], control.value
     if control.kind == "toggle":
         return widgets.Checkbox(value=value, indent=False, **common)
     if control.kind == "choice":
-        return widgets.Dropdown(options=control.values, value=value, **common)
+        return widgets.Dropdown(options=[(control.text(v), v) for v in control.values], value=value, **common)
     if control.fine and control.log:
         low, high = math.log10(low), math.log10(high)
         step = (high - low) / (len(control.values) - 1) / 10
@@ -279,6 +285,11 @@ def _widget(widgets, name: str, control: Control):
         bar = widgets.SelectionSlider(options=[(control.text(v), v) for v in control.values], value=value, **common)
     if control.kind == "slider":
         return bar
-    clock = widgets.Play(min=0, max=len(control.values) - 1, interval=300)
+    clock = widgets.Play(min=0, max=len(control.values) - 1, value=control.values.index(value), interval=300)
     clock.observe(lambda change: setattr(bar, "value", control.values[change["new"]]), "value")
+    bar.observe(lambda change: setattr(clock, "value", _nearest(control.values, change["new"])), "value")
     return widgets.HBox([clock, bar])
+
+
+def _nearest(values: tuple, value: float) -> int:
+    return min(range(len(values)), key=lambda i: abs(values[i] - value))

@@ -5,6 +5,7 @@ for every path whose leaf is not the same in all states, the different leaves, a
 which. Arrays become whole numbers between their own least and greatest value: exact for whole numbers that fit 16 bits,
 one of 2,047 levels otherwise, off by at most 1/4,092 of their range: a tenth of a pixel where a plot is 400 high. Finer
 levels would be noise that nobody sees and gzip cannot compress. On logarithmic axes this is done to the logarithms.
+Arrays that are not drawn along an axis (customdata, tick values, sizes) stay exact, in 64 bits.
 
     packed = gzip(length of the head, 4 bytes | head, JSON | the arrays, one after the other)
     head   = {"paths": [[path, leaves, column], ...], "arrays": [[bits, start, count, columns, least, step, log], ...]}
@@ -18,6 +19,7 @@ import base64
 import gzip
 import html
 import json
+import math
 import struct
 
 import numpy as np
@@ -67,12 +69,27 @@ def leaves(figure, readouts) -> dict[tuple, object]:
 
 
 def _numbers(part):
-    """A numpy array where `part` is a row or a table of numbers; else `part`."""
-    if isinstance(part, list | tuple) and len(part) > 2 and not isinstance(part[0], dict | str | None):
-        part = np.array([[np.nan if v is None else v for v in row] if isinstance(row, list) else row for row in part])
-    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
+    """A numpy array where `part` is a row or a table of more than two numbers; else plain JSON, with None for nan."""
+    if isinstance(part, np.ndarray) and part.dtype.kind not in "biuf":
+        part = part.tolist()
+    if isinstance(part, list | tuple) and len(part) > 2 and not isinstance(part[0], dict | str):
+        rows = [[np.nan if v is None else v for v in row] if isinstance(row, list | tuple) else row for row in part]
+        widths = {len(row) if isinstance(row, list | tuple | np.ndarray) else 0 for row in rows}
+        array = np.array([np.nan if row is None else row for row in rows]) if len(widths) == 1 else np.array([""])
+        part = array if array.dtype.kind in "biuf" else part
+    if isinstance(part, np.ndarray) and part.size > 2:
         return part
-    return part.tolist() if isinstance(part, np.ndarray | np.generic) else part
+    return _plain(part)
+
+
+def _plain(part):
+    if isinstance(part, np.ndarray | np.generic):
+        part = part.tolist()
+    if isinstance(part, dict):
+        return {name: _plain(value) for name, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_plain(value) for value in part]
+    return None if isinstance(part, float) and not math.isfinite(part) else part
 
 
 class _Store:
@@ -81,27 +98,33 @@ class _Store:
     def __init__(self):
         self.heads, self.bytes, self.numbers = [], bytearray(), {}
 
-    def add(self, array: np.ndarray, log: bool = False) -> int:
+    def add(self, array: np.ndarray, log: bool = False, exact: bool = False) -> int:
         """The number under which the array is kept."""
-        flat = np.asarray(array, dtype=np.float64).ravel()
-        finite = flat[np.isfinite(flat)]
-        log = bool(log and len(finite) and finite.min() > 0)
-        values = np.log10(flat, where=flat > 0, out=np.full(flat.shape, np.nan)) if log else flat
+        values = np.array(array, dtype=np.float64).ravel()
         finite = values[np.isfinite(values)]
+        whole = np.array_equal(finite, np.round(finite)) and (not len(finite) or np.ptp(finite) < 65535)
+        log = log and not whole
+        if log:  # what is not positive has no place on the axis
+            values = np.log10(values, where=values > 0, out=np.full(values.shape, np.nan))
+            finite = values[np.isfinite(values)]
         least, most = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-        whole = not log and np.array_equal(finite, np.round(finite))
-        bits = 8 if whole and most - least < 255 else 16
-        if not whole or most - least >= 65535:  # seven digits will do; seventeen would weigh more than the codes
-            least, step = float(f"{least:.7g}"), float(f"{(most - least) / 2046:.7g}") or 1.0
+        bits = 8 if whole and most - least < 255 else 16 if whole or not exact else 64
+        if bits == 64:
+            least, step, raw = 0.0, 1.0, values.astype("<f8").tobytes()
         else:
-            step = 1.0
-        codes = np.where(np.isfinite(values), np.round((values - least) / step).clip(0, 2**bits - 2), 2**bits - 1)
-        raw = codes.astype("u1").tobytes() if bits == 8 else codes.astype("<u2").view("u1").reshape(-1, 2).T.tobytes()
-        columns = array.shape[1] if array.ndim == 2 else 0
-        shape = (bits, len(flat), columns, float(least), float(step), log)
+            # seven digits will do for levels; seventeen would weigh more than the codes
+            least, step = (
+                (least, 1.0) if whole else (float(f"{least:.7g}"), float(f"{(most - least) / 2046:.7g}") or 1.0)
+            )
+            codes = np.round((np.where(np.isfinite(values), values, least) - least) / step).clip(0, 2**bits - 2)
+            codes = np.where(np.isfinite(values), codes, 2**bits - 1)
+            raw = (
+                codes.astype("u1").tobytes() if bits == 8 else codes.astype("<u2").view("u1").reshape(-1, 2).T.tobytes()
+            )
+        shape = (bits, len(values), array.shape[1] if array.ndim == 2 else 0, float(least), float(step), int(log))
         if (shape, raw) not in self.numbers:
             self.numbers[shape, raw] = len(self.heads)
-            self.heads.append([bits, len(self.bytes), len(flat), columns, float(least), float(step), int(log)])
+            self.heads.append([bits, len(self.bytes), *shape[1:]])
             self.bytes += raw
         return self.numbers[shape, raw]
 
@@ -114,8 +137,8 @@ def pack(states: list[dict[tuple, object]]) -> bytes:
         for state in states:
             leaf = state.get(path)
             if isinstance(leaf, np.ndarray):
-                leaf = {"array": store.add(leaf, _is_log(state, path))}
-            column.append(different.setdefault(json.dumps(leaf), len(different)))
+                leaf = {"array": store.add(leaf, _is_log(state, path), exact=path[-1] not in ("x", "y", "z"))}
+            column.append(different.setdefault(json.dumps(leaf, allow_nan=False), len(different)))
         if len(different) > 1:
             paths.append([path, [json.loads(text) for text in different], store.add(np.array(column))])
     head = json.dumps({"paths": paths, "arrays": store.heads}, separators=(",", ":")).encode()
@@ -134,25 +157,33 @@ def _first(figure) -> str:
     """The first state as JSON for plotly.js, arrays in base64 of the smallest type that holds them."""
 
     def encode(part):
-        part = _numbers(part)
         if isinstance(part, dict):
             return {name: encode(value) for name, value in part.items()}
-        if isinstance(part, list | tuple):
+        if isinstance(part, list | tuple) and part and isinstance(part[0], dict):
             return [encode(value) for value in part]
+        part = _numbers(part)
         if not isinstance(part, np.ndarray):
             return part
-        whole = np.isfinite(part).all() and np.array_equal(part, np.round(part)) and np.abs(part).max(initial=0) < 2**31
-        small = np.min_scalar_type(int(part.min(initial=0))) if whole else np.dtype("f4")
-        array = part.astype(np.promote_types(small, np.min_scalar_type(int(part.max(initial=0)))) if whole else small)
-        kind = array.dtype.str.lstrip("<|=")
-        spec = {
-            "dtype": kind,
-            "bdata": base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode(),
-        }
+        array = part.astype(_smallest_type(part))
+        spec = {"dtype": array.dtype.str.lstrip("<|="), "bdata": base64.b64encode(array.tobytes()).decode()}
         return {**spec, "shape": ", ".join(map(str, array.shape))} if array.ndim == 2 else spec
 
     traces, layout = [trace.to_plotly_json() for trace in figure.data], figure.layout.to_plotly_json()
-    return json.dumps({"data": encode(traces), "layout": encode(layout)}, separators=(",", ":"))
+    return json.dumps({"data": encode(traces), "layout": encode(layout)}, separators=(",", ":"), allow_nan=False)
+
+
+def _smallest_type(array: np.ndarray) -> np.dtype:
+    """Whole numbers exactly; others in four bytes where that moves none visibly or to 0, else in eight."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    if not len(finite):
+        return np.dtype("<f4")
+    if len(finite) == array.size and np.array_equal(finite, np.round(finite)) and np.abs(finite).max() < 2**31:
+        low, high = np.min_scalar_type(int(finite.min())), np.min_scalar_type(int(finite.max()))
+        return np.promote_types(low, high).newbyteorder("<")
+    with np.errstate(over="ignore", under="ignore"):
+        short = finite.astype("f4").astype("f8")
+    moved = np.abs(short - finite).max() > np.ptp(finite) / 8192 or np.any((short == 0) != (finite == 0))
+    return np.dtype("<f8" if moved else "<f4")
 
 
 def summary(trace) -> str:

@@ -1,6 +1,8 @@
 """explore.py and page.py: controls, states packed and unpacked, what a figure says, and its life in a kernel."""
 
 import asyncio
+import concurrent.futures
+import functools
 import gzip
 import itertools
 import json
@@ -66,7 +68,11 @@ def test_sliders_include_both_ends_and_print_without_rounding_errors():
         (lambda: slider(1, 8, step=1, log=True), "a step greater than 1"),
         (lambda: slider(0, 10, step=3), "step is 3; from 0 it does not lead to stop, 10"),
         (lambda: slider(0, 2, step=1, value=5), "value is 5; it must be one of 0, 1, 2"),
-        (lambda: choice("a"), r"options are \('a',\); at least two"),
+        (lambda: choice("a"), r"values are \('a',\); at least two are needed"),
+        (lambda: choice(1, "1"), "no two that read alike"),
+        (lambda: slider(values=[]), r"values are \(\); at least two"),
+        (lambda: slider(values=[0.12341, 0.12342]), "no two that read alike"),
+        (lambda: slider(-1, 1, step=2, log=True), "needs start < stop from above 0"),
         (lambda: choice("a", "b", value="c"), "value is 'c'; it must be one of a, b"),
         (lambda: explore(wave, turns=toggle()), r"controls are \['turns'\]; wave takes \['turns', 'height'"),
         (lambda: explore(lambda a: 1, a=toggle()), "has no docstring; its first paragraph is the figure's caption"),
@@ -88,6 +94,8 @@ def unpack(packed):
 
     def codes(number):
         bits, start, count = head["arrays"][number][:3]
+        if bits == 64:
+            return np.frombuffer(body, "<f8", count, start)
         low = np.frombuffer(body, "u1", count, start)
         return low if bits == 8 else low + 256 * np.frombuffer(body, "u1", count, start + count).astype("u2")
 
@@ -142,6 +150,42 @@ def test_along_a_logarithmic_axis_the_ratio_counts(values):
     assert np.all(np.abs(np.log10(came["data", 0, "y"] / values)) <= decades / 4_092 + 1e-5)
 
 
+def test_what_is_not_drawn_along_an_axis_stays_exact():
+    array = np.array([[65504, 0.2], [2, 0.2], [3, np.nan]])
+    _, came = unpack(page.pack([{("data", 0, "customdata"): np.zeros((3, 2))}, {("data", 0, "customdata"): array}]))
+    assert np.array_equal(came["data", 0, "customdata"], array, equal_nan=True)
+
+
+def test_what_is_not_positive_is_a_gap_on_a_logarithmic_axis():
+    log = {("layout", "yaxis", "type"): "log", ("data", 0, "y"): np.array([0.0, 1e-6, 1e-3, 1.0])}
+    _, came = unpack(page.pack([{**log, ("data", 0, "y"): np.ones(3)}, log]))
+    assert came["data", 0, "y"] == pytest.approx([np.nan, 1e-6, 1e-3, 1.0], rel=1e-2, nan_ok=True)
+
+
+@given(numbers)
+def test_the_first_state_is_as_exact_as_the_others(array):
+    array = np.where(np.abs(array.astype(float)) < 1e150, array.astype(float), np.nan)
+    short = array.astype(page._smallest_type(array)).astype(float)
+    spread = np.nanmax(array) - np.nanmin(array) if np.isfinite(array).any() else 0.0
+    assert np.allclose(short, array, rtol=0, atol=spread / 8192, equal_nan=True)
+    assert np.array_equal(short == 0, array == 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "kept"),
+    [
+        ([[1, 2, 3], [3, 4, 5]], [[1, 2, 3], [3, 4, 5]]),
+        ([1.5, float("nan")], [1.5, None]),
+        ([[1, None, 2], ["a", 4, 5]], [[1, None, 2], ["a", 4, 5]]),
+        ([[1, 2], [3]], [[1, 2], [3]]),
+        (float("inf"), None),
+        (np.float32(2), 2),
+    ],
+)
+def test_short_ragged_and_mixed_lists_stay_plain(part, kept):
+    assert page._numbers(part) == kept
+
+
 def test_only_what_differs_is_kept_and_equal_arrays_once():
     same, other = np.arange(1000.0), np.arange(1000.0) ** 0.5
     states = [{("x",): same, ("y",): [same, other][i % 2], ("name",): "n"} for i in range(40)]
@@ -171,6 +215,15 @@ def test_a_figure_that_is_too_heavy_says_which_control_to_coarsen(monkeypatch):
     monkeypatch.setattr(module, "BUDGET", 1000)
     with pytest.raises(ValueError, match=r"the states of wave weigh \d+ bytes, more than 1000; coarsen turns"):
         waves().page()
+
+
+def test_readouts_that_come_and_go_are_refused():
+    def fickle(a):
+        """Now one, now two."""
+        return go.Figure(go.Scatter(y=[1, 2, 3])), [("b", 1, "")] * (1 + a)
+
+    with pytest.raises(ValueError, match=r"read-outs of fickle are .* all states need the same names"):
+        explore(fickle, a=toggle()).page()
 
 
 def test_the_same_figure_twice_on_a_page_is_an_error():
@@ -232,6 +285,17 @@ def test_the_environment_decides_between_a_page_and_widgets(monkeypatch):
 # ---- in a kernel ------------------------------------------------------------------------------------------------
 
 
+def apart(test):
+    """Run a test in a thread of its own, where no event loop is running: playwright keeps one in this one."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named):
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            return thread.submit(test, *arguments, **named).result()
+
+    return run
+
+
 def parts(live):
     import ipywidgets as widgets
 
@@ -241,19 +305,38 @@ def parts(live):
     return controls, plot, says
 
 
+@apart
 def test_a_moved_control_calls_the_function_at_any_value():
     controls, plot, says = parts(waves().live())
-    controls["height"].value = 1.23  # no stored state has this one
+    controls["height (m)"].value = 1.23  # no stored state has this one
     assert np.allclose(plot.data[0].y, 1.23 * np.sin(3 * np.linspace(0, 1, 50)))
     assert "1.23 m" in says.value
     controls["kind"].value = "cosine"
     assert plot.data[0].name == "cosine"
     assert np.allclose(plot.data[0].y, 1.23 * np.cos(3 * np.linspace(0, 1, 50)))
     controls["Reset"].click()
-    assert controls["height"].value == 1.0
+    assert controls["height (m)"].value == 1.0
     assert np.allclose(plot.data[0].y, np.sin(3 * np.linspace(0, 1, 50)))
 
 
+@apart
+def test_a_kernel_forgets_what_a_state_does_not_have():
+    def changing(k):
+        """Annotations and axes that come and go."""
+        figure = go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 2, 3]))
+        if k == 2:
+            figure.add_annotation(text="here", x=1, y=1)
+            figure.update_yaxes(type="log", title_text="t")
+        return figure
+
+    controls, plot, _ = parts(explore(changing, k=slider(1, 3, step=1)).live())
+    controls["k"].value = 2
+    assert (len(plot.layout.annotations), plot.layout.yaxis.type) == (1, "log")
+    controls["k"].value = 3
+    assert (len(plot.layout.annotations), plot.layout.yaxis.type, plot.layout.yaxis.title.text) == (0, None, None)
+
+
+@apart
 def test_dragging_queues_no_stale_work():
     calls = []
 
@@ -276,6 +359,7 @@ def test_dragging_queues_no_stale_work():
     assert len(calls) < 20
 
 
+@apart
 def test_a_state_that_fails_says_so_and_the_next_one_works():
     def fragile(a):
         """It breaks at 2."""
@@ -300,6 +384,7 @@ def test_a_state_that_fails_says_so_and_the_next_one_works():
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
+@apart
 def test_every_kind_of_control_has_a_widget(control, values):
     asked = []
 

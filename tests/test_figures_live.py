@@ -113,8 +113,9 @@ def check_state(tab, figure, indexes):
             if numbers.dtype.kind not in "biuf":
                 continue
             found = np.array(drawn[name], dtype=float)
-            if name != "z" and wanted.layout[f"{name}axis"].type == "log" and (numbers > 0).all():
-                numbers, found = np.log10(numbers), np.log10(found)
+            if name != "z" and wanted.layout[f"{name}axis"].type == "log":  # only what is positive has a place there
+                seen = numbers > 0
+                numbers, found = np.log10(numbers[seen]), np.log10(found[seen])
             room = (np.nanmax(numbers) - np.nanmin(numbers)) / 4_000 + 1e-6
             assert np.allclose(found, numbers, rtol=0, atol=room, equal_nan=True), (values, name)
     root = tab.locator(f"#lex-{figure.id}")
@@ -232,6 +233,83 @@ def test_play_runs_pauses_and_respects_reduced_motion(stage, visit):
     root.get_by_role("button", name="Step").click()
     calm.wait_for_timeout(900)
     assert root.locator("input").input_value() == "1"
+
+
+def test_two_sliders_run_apart_and_reset_stops_both(stage, visit):
+    def pair(a, b):
+        """Two points that run."""
+        return go.Figure(go.Scatter(x=[0, 1, 2], y=[a, b, a]))
+
+    figure = module.explore(pair, a=module.play(0, 9, step=1), b=module.play(0, 9, step=1))
+    tab = visit(stage("plays", figure.page()))
+    root = wait(tab, figure)
+    for button in root.locator(".lex-play").all():
+        button.click()
+    for i in (0, 1):
+        tab.wait_for_function(f"document.querySelectorAll('#lex-pair input')[{i}].value >= 2")
+    root.locator(".lex-reset").click()
+    tab.wait_for_timeout(900)
+    check_state(tab, figure, [0, 0])
+    assert root.locator(".lex-play").all_text_contents() == ["Play", "Play"]
+
+
+def zoo(kind):
+    """What figures may hold."""
+    z = np.array([[1.0, np.nan, 2.0], [3.0, 4.0, 5.0]]) * {"map": 1, "log": 2, "marked": 3}[kind]
+    rows = [[65504, 0.25], [2, 0.5], [3, 0.75 if kind == "map" else 0.8]]
+    traces = [go.Heatmap(z=z), go.Scatter(x=[1, 10, 100], y=[1, 2, len(kind)], customdata=rows), go.Bar(x=[7], y=[2.5])]
+    figure = go.Figure(traces)
+    if kind == "log":
+        figure.update_xaxes(type="log", title_text="x")
+    if kind == "marked":
+        figure.add_annotation(text="here", x=1, y=1)
+        figure.add_hline(y=1)
+    return figure
+
+
+def test_maps_gaps_marks_and_axes_come_and_go(stage, visit):
+    figure = module.explore(zoo, kind=module.choice("map", "log", "marked"))
+    tab = visit(stage("zoo", figure.page()))
+    wait(tab, figure)
+    layout = "document.querySelector('.lex-plot')._fullLayout"
+    for index in (0, 2, 1, 0, 1, 2, 0):
+        move(tab, figure, [index])
+        check_state(tab, figure, [index])
+        marks = tab.evaluate(f"[{layout}.annotations.length, {layout}.shapes.length, {layout}.xaxis.type]")
+        assert marks == [int(index == 2), int(index == 2), "log" if index == 1 else "linear"]
+        rows = tab.evaluate(
+            "Array.from(document.querySelector('.lex-plot')._fullData[1].customdata, r => Array.from(r))"
+        )
+        assert rows == [[65504, 0.25], [2, 0.5], [3, 0.75 if index == 0 else 0.8]]
+
+
+def test_a_zoom_outlives_a_moved_slider_but_not_another_axis_or_a_reset(stage, visit):
+    figure = module.explore(zoo, kind=module.choice("map", "log", "marked"))
+    tab = visit(stage("zoom", figure.page()))
+    root = wait(tab, figure)
+    ends = "document.querySelector('.lex-plot')._fullLayout.xaxis.range"
+    whole = tab.evaluate(ends)
+    zoom = "Plotly.relayout(document.querySelector('.lex-plot'), {'xaxis.range': [20, 40]}).then(() => 0)"
+    tab.evaluate(zoom)
+    move(tab, figure, [2])
+    assert tab.evaluate(ends) == [20, 40]
+    move(tab, figure, [1])
+    assert max(tab.evaluate(ends)) < 5  # powers of ten now
+    move(tab, figure, [0])
+    tab.evaluate(zoom)
+    root.locator(".lex-reset").click()
+    settle(tab)
+    assert tab.evaluate(ends) == whole
+
+
+def test_an_address_that_nobody_wrote_breaks_nothing(stage, visit):
+    figure = waves()
+    tab = visit(stage("broken-address", figure.page()) + "#wave:turns=%E0%A4%A;height=;=;kind")
+    wait(tab, figure)
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    fill = "getComputedStyle(document.querySelector('.lex-plot .xtick text')).fill"
+    tab.wait_for_function(f"{fill} === 'rgb(200, 210, 220)'")
+    check_state(tab, figure, starts(figure))
 
 
 def test_hostile_text_appears_as_text(stage, visit):

@@ -50,6 +50,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
 
     function codes(number) {
       const [bits, start, count] = head.arrays[number];
+      if (bits === 64) return new Float64Array(body.slice(start, start + 8 * count));
       const low = new Uint8Array(body, start, count);
       if (bits === 8) return low;
       const high = new Uint8Array(body, start + count, count);
@@ -62,7 +63,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         const gap = 2 ** bits - 1;
         const values = Array.from(codes(number), (code) => {
           const value = least + step * code;
-          return code === gap ? null : log ? 10 ** value : value;
+          return code === gap || Number.isNaN(code) ? null : log ? 10 ** value : value;
         });
         const rows = columns && Array.from({ length: values.length / columns }, (_, r) => values.slice(r * columns, (r + 1) * columns));
         ready.set(number, rows || values);
@@ -95,7 +96,8 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       this.spec = JSON.parse(root.querySelector(".lex-first").textContent);
       this.shown = this.controls.map((control) => control.start).join();
       for (const control of this.controls) control.input.addEventListener("input", () => this.moved());
-      root.querySelector(".lex-reset").addEventListener("click", () => this.set(this.controls.map((c) => c.start), true));
+      this.pauses = []; // one for each slider that runs by itself
+      root.querySelector(".lex-reset").addEventListener("click", () => this.reset());
       root.querySelector(".lex-link").addEventListener("click", () => this.copyLink());
       root.querySelectorAll(".lex-play").forEach((button) => this.playable(button));
       this.set(this.controls.map((control) => this.index(control)), false); // a browser may have kept old positions
@@ -130,15 +132,41 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       });
     }
 
+    reset() {
+      this.pauses.forEach((pause) => pause());
+      this.resets = (this.resets || 0) + 1;
+      this.shown = undefined; // draw it even if no control has moved: the reader may have zoomed
+      this.set(this.controls.map((control) => control.start), true);
+    }
+
+    /* A reader's zoom outlives a moved slider, but neither another kind of axis nor a reset. */
+    keepZoom() {
+      const { layout } = this.spec;
+      const typed = Object.keys(layout).filter((name) => /^[xy]axis/.test(name) && layout[name].type);
+      layout.uirevision = ["kept", this.resets, ...typed.map((name) => name + layout[name].type)].join();
+    }
+
+    /* Plotly writes a reader's zoom and hidden traces into what it is given: it gets copies. */
+    copies() {
+      this.keepZoom();
+      return [this.spec.data.map((trace) => ({ ...trace })), structuredClone(this.spec.layout)];
+    }
+
+    repaint() {
+      paint(this.spec.layout);
+      return window.Plotly.react(this.plot, ...this.copies());
+    }
+
     /* First the state that is in the page as plotly's JSON, then the rest, without blocking either. */
     async live() {
       try {
         const plotly = await loadPlotly();
+        const theme = document.documentElement.dataset.theme;
         paint(this.spec.layout);
-        this.spec.layout.uirevision = "kept"; // a reader's zoom outlives a moved slider
         const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-        await plotly.newPlot(this.plot, this.spec.data, this.spec.layout, config);
+        await plotly.newPlot(this.plot, ...this.copies(), config);
         this.root.dataset.state = "first";
+        if (document.documentElement.dataset.theme !== theme) await this.repaint(); // it changed meanwhile
         this.states = await unpack(this.root.querySelector(".lex-states").textContent);
         this.ready = true;
         this.root.dataset.state = "ready";
@@ -166,7 +194,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         if (value === null) delete part[path.at(-1)];
         else part[path.at(-1)] = value;
       });
-      window.Plotly.react(this.plot, this.spec.data, this.spec.layout);
+      window.Plotly.react(this.plot, ...this.copies());
       if (!this.touched) return;
       // Once the slider rests: browsers refuse a new address at every step, and nobody wants each one read aloud.
       clearTimeout(this.resting);
@@ -182,14 +210,14 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       const read = [...this.root.querySelectorAll(".lex-readouts div")].map(
         (row) => `${row.children[0].textContent} ${row.children[1].textContent}`
       );
-      return `${set.join(", ")}. ${read.join(", ")}`;
+      return [set.join(", "), ...read].join(". ");
     }
 
     /* ---- a state has an address: #name:gamma=0.4;base=512 ---- */
 
     address() {
       const parts = this.controls.map((c) => `${encodeURIComponent(c.name)}=${encodeURIComponent(c.keys[this.index(c)])}`);
-      return `#${this.name}:${parts.join(";")}`;
+      return `#${encodeURIComponent(this.name)}:${parts.join(";")}`;
     }
 
     visit(parts) {
@@ -223,25 +251,27 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     playable(button) {
       const input = button.parentElement.querySelector("input");
       const calm = matchMedia("(prefers-reduced-motion: reduce)");
+      let playing;
       const step = () => {
         input.value = Number(input.value) === Number(input.max) ? 0 : Number(input.value) + 1;
         this.moved();
       };
       const pause = () => {
-        clearInterval(this.playing);
-        this.playing = undefined;
+        clearInterval(playing);
+        playing = undefined;
         button.textContent = calm.matches ? "Step" : "Play";
         button.setAttribute("aria-pressed", "false");
       };
       button.addEventListener("click", () => {
         if (calm.matches) return step();
-        if (this.playing) return pause();
-        this.playing = setInterval(step, 400);
+        if (playing) return pause();
+        playing = setInterval(step, 400);
         button.textContent = "Pause";
         button.setAttribute("aria-pressed", "true");
       });
       input.addEventListener("pointerdown", pause);
       input.addEventListener("keydown", pause);
+      this.pauses.push(pause);
       pause();
     }
   }
@@ -249,7 +279,15 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
   /* ---- all figures of the page ---- */
 
   document.addEventListener("DOMContentLoaded", () => {
-    const figures = new Map([...document.querySelectorAll("figure.lex")].map((root) => [root, new Figure(root)]));
+    const figures = new Map();
+    for (const root of document.querySelectorAll("figure.lex")) {
+      try {
+        figures.set(root, new Figure(root));
+      } catch (error) { // one that is damaged takes no other along
+        root.dataset.state = "failed";
+        root.querySelector(".lex-plot").textContent = "This figure could not be read: " + error.message;
+      }
+    }
     const near = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) {
         if (!isIntersecting) continue;
@@ -259,17 +297,20 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     }, { rootMargin: "600px" });
     figures.forEach((_, root) => near.observe(root));
 
+    new MutationObserver(() => {
+      for (const figure of figures.values()) if (/first|ready/.test(figure.root.dataset.state)) figure.repaint();
+    }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
     function visit() {
       const [name, parts] = location.hash.slice(1).split(/:(.*)/s);
-      for (const figure of figures.values()) if (parts !== undefined && figure.name === name) figure.visit(parts);
+      if (parts === undefined) return; // an ordinary anchor
+      try {
+        for (const figure of figures.values()) if (figure.name === decodeURIComponent(name)) figure.visit(parts);
+      } catch (error) {
+        if (!(error instanceof URIError)) throw error; // not an address that this script has written
+      }
     }
     addEventListener("hashchange", visit);
     visit();
-
-    new MutationObserver(() => figures.forEach((figure) => {
-      if (!figure.root.dataset.state) return;
-      paint(figure.spec.layout);
-      window.Plotly.react(figure.plot, figure.spec.data, { ...figure.spec.layout });
-    })).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   });
 })();
