@@ -13,9 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OWN = ROOT / "book" / "_static"
 TEMPLATES = ROOT / "tools" / "templates"
 
-# sphinx-mathjax-offline carries all of MathJax, 24 MB. The site needs two of its files: the build that draws in SVG
-# with every TeX extension inside, which needs no fonts, and what speaks to screen readers.
-# No page names plotly.min.js: explore.js loads it where there is a figure, once.
+# sphinx-mathjax-offline carries all of MathJax, 24 MB. The site needs two of its files: the build that draws AMS TeX
+# in SVG, which needs no fonts, and what speaks to screen readers. A macro beyond AMS would ask for a third file, and
+# tests/test_site.py would say so. No page names plotly.min.js: explore.js loads it where there is a figure, once.
 FILES = {
     "mathjax/tex-svg.js": ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js"),
     "mathjax/a11y/assistive-mml.js": ("sphinx-mathjax-offline", "static/mathjax/a11y/assistive-mml.js"),
