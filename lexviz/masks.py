@@ -29,7 +29,8 @@ class Mask:
     allows(q, k) is the predicate: positions in, booleans out, shapes broadcast.
     span(first, last) gives the first and last key that queries first .. last can need (END: all there are;
         first > last: none); it may be wider than necessary, never narrower.
-    scattered says that spans are mostly gaps: attention then runs dense, or through flex_attention, and not by spans.
+    scattered says that the mask, or a part of it, leaves gaps between keys: attention then runs dense, or through
+        flex_attention, and not by spans.
     count(n), where there is a formula, gives the number of allowed pairs among n tokens.
     """
 
@@ -309,8 +310,9 @@ def reach(mask: Mask, n: int, layers: int) -> np.ndarray:
     [1, 8, 12, 16]
     """
     checks.at_least(0, layers=layers)
-    heard = np.broadcast_to(np.eye(n, dtype=np.float32), dense(mask, n).shape)
-    step = np.maximum(dense(mask, n), heard)  # (n, n); in float32, where a product counts walks
+    allowed = dense(mask, n)
+    heard = np.broadcast_to(np.eye(n, dtype=np.float32), allowed.shape)
+    step = np.maximum(allowed, heard)  # (n, n); in float32, where a product counts walks
     for _ in range(layers):
         heard = np.minimum(step @ heard, 1.0)
     return heard > 0
