@@ -8,6 +8,7 @@ The masks that save most show each query one unbroken interval of keys, and the 
 back as i grows: class `Interval`. Masks with gaps (the sparse family) are plain `Mask`s.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -32,12 +33,20 @@ class Mask:
     scattered says that the mask, or a part of it, leaves gaps between keys: attention then runs dense, or through
         flex_attention, and not by spans.
     count(n), where there is a formula, gives the number of allowed pairs among n tokens.
+    period, where there is one, is the shift that changes nothing: mask(i + period, j + period) is mask(i, j).
     """
 
     def __init__(
-        self, name: str, allows: Callable, span: Callable, scattered: bool = False, count: Callable | None = None
+        self,
+        name: str,
+        allows: Callable,
+        span: Callable,
+        scattered: bool = False,
+        count: Callable | None = None,
+        period: int | None = None,
     ):
-        self.name, self.allows, self._span, self.scattered, self._count = name, allows, span, scattered, count
+        self.name, self.allows, self._span, self._count = name, allows, span, count
+        self.scattered, self.period = scattered, period
 
     def __call__(self, q, k):
         """Tell where query position q may look at key position k; as large as q and k broadcast to."""
@@ -85,7 +94,7 @@ def _join(a: Mask, b: Mask, sign: str, allows: Callable, start: Callable, stop: 
         (a_first, a_last), (b_first, b_last) = a.span(first, last), b.span(first, last)
         return start(a_first, b_first), stop(a_last, b_last)
 
-    return Mask(f"({a} {sign} {b})", allows, span, a.scattered or b.scattered)
+    return Mask(f"({a} {sign} {b})", allows, span, a.scattered or b.scattered, period=_common(a, b))
 
 
 class Interval(Mask):
@@ -98,9 +107,9 @@ class Interval(Mask):
     ((8, 12), 9)
     """
 
-    def __init__(self, name: str, first_key: Callable, last_key: Callable):
+    def __init__(self, name: str, first_key: Callable, last_key: Callable, period: int | None = None):
         self.first_key, self.last_key = first_key, last_key
-        super().__init__(name, self._allows, self._ends, count=self._pairs)
+        super().__init__(name, self._allows, self._ends, count=self._pairs, period=period)
 
     def _allows(self, q, k):
         return (self.first_key(q) <= k) & (k <= self.last_key(q))
@@ -120,6 +129,7 @@ class Interval(Mask):
             f"({self} & {other})",
             lambda i: _larger(self.first_key(i), other.first_key(i)),
             lambda i: _smaller(self.last_key(i), other.last_key(i)),
+            period=_common(self, other),
         )
 
 
@@ -128,7 +138,7 @@ class Interval(Mask):
 
 def full() -> Interval:
     """Everyone sees everyone, as in an encoder."""
-    return Interval("full()", lambda i: 0, lambda i: END)
+    return Interval("full()", lambda i: 0, lambda i: END, period=1)
 
 
 def causal() -> Interval:
@@ -139,7 +149,7 @@ def causal() -> Interval:
            [1, 1, 0],
            [1, 1, 1]])
     """
-    return Interval("causal()", lambda i: 0, lambda i: i)
+    return Interval("causal()", lambda i: 0, lambda i: i, period=1)
 
 
 def block_causal(block: int) -> Interval:
@@ -155,20 +165,22 @@ def block_causal(block: int) -> Interval:
            [0, 0, 1, 1, 1]])
     """
     checks.at_least(1, block=block)
-    return Interval(f"block_causal({block})", lambda i: (i // block - 1) * block, lambda i: i)
+    return Interval(f"block_causal({block})", lambda i: (i // block - 1) * block, lambda i: i, period=block)
 
 
 def sliding_window(width: int) -> Interval:
     """0 <= i - j < width: the last `width` tokens, oneself included."""
     checks.at_least(1, width=width)
-    return Interval(f"sliding_window({width})", lambda i: i - width + 1, lambda i: i)
+    return Interval(f"sliding_window({width})", lambda i: i - width + 1, lambda i: i, period=1)
 
 
 def segment_recurrent(segment: int, memory: int) -> Interval:
     """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h."""
     checks.at_least(1, segment=segment)
     checks.at_least(0, memory=memory)
-    return Interval(f"segment_recurrent({segment}, {memory})", lambda i: i // segment * segment - memory, lambda i: i)
+    return Interval(
+        f"segment_recurrent({segment}, {memory})", lambda i: i // segment * segment - memory, lambda i: i, period=segment
+    )
 
 
 def padding(stop, start=0) -> Interval:
@@ -203,6 +215,7 @@ def dilated(width: int, dilation: int) -> Mask:
         lambda first, last: (max(0, first - reach), last),
         scattered=True,
         count=lambda n: int(np.minimum(np.arange(n) // dilation + 1, width).sum()),
+        period=1,
     )
 
 
@@ -215,6 +228,7 @@ def strided(stride: int) -> Mask:
         lambda first, last: (0, last),
         scattered=True,
         count=lambda n: int((np.minimum(np.arange(n), stride - 1) + 1 + np.arange(n) // stride).sum()),
+        period=1,
     )
 
 
@@ -229,6 +243,7 @@ def fixed(block: int, summary: int = 1) -> Mask:
         lambda first, last: (0, last),
         scattered=True,
         count=lambda n: int((np.arange(n) % block + 1 + np.arange(n) // block * summary).sum()),
+        period=block,
     )
 
 
@@ -356,6 +371,10 @@ def _beside(position, array):
     import torch
 
     return torch.as_tensor(array, device=position.device)
+
+
+def _common(a: Mask, b: Mask) -> int | None:
+    return math.lcm(a.period, b.period) if a.period and b.period else None
 
 
 def _larger(a, b):  # of numbers, numpy arrays and torch tensors alike

@@ -167,27 +167,43 @@ class Rope(PositionEncoding):
         self.head_dim, self.base = head_dim, base
         self.theta = torch.from_numpy(theory.angles(head_dim, base))  # (d/2,); no buffer: .half() must not reach it
         self.xi = torch.zeros_like(self.theta)  # (d/2,), the log of the decay: none
+        self._tables = {}  # turns of positions around 0, kept from call to call: every layer needs the same
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
         m, n = positions_of(q, k, q_positions, k_positions)
+        if not q.shape[-1] == k.shape[-1] == self.head_dim:
+            wrong = k if q.shape[-1] == self.head_dim else q
+            raise ValueError(
+                f"q or k has head size {wrong.shape[-1]}; {type(self).__name__} was made for {self.head_dim}"
+            )
         # Only m - n counts, so both may be moved alike: to the middle, where scales stay small and angles exact.
+        if q_positions is None and k_positions is None and not torch.compiler.is_compiling():
+            queries, keys = q.shape[-2], k.shape[-2]
+            (for_q, _), (_, for_k) = self._around_0(q, keys), self._around_0(k, keys)  # (positions, d/2, 2)
+            first_q, first_k = (len(table) // 2 - (keys - 1) // 2 for table in (for_q, for_k))  # rows of position 0
+            first_q += keys - queries
+            return _times(q, for_q[first_q : first_q + queries]), _times(k, for_k[first_k : first_k + keys])
         low, high = _ends(m, n, q)
         centre = ((low + high) // 2)[..., None]
         by_query = centre[..., None] if n.ndim == q.ndim else centre
-        return self._turn(q, m - centre, self.xi), self._turn(k, n - by_query, -self.xi)
+        return _times(q, self._turns(m - centre, q, self.xi)), _times(k, self._turns(n - by_query, k, -self.xi))
 
-    def _turn(self, x: Tensor, p: Tensor, xi: Tensor) -> Tensor:
-        """x exp((xi + i theta) p), the pairs of x (..., length, d) read as complex numbers; p is (..., length)."""
-        if x.shape[-1] != self.head_dim:
-            raise ValueError(f"q or k has head size {x.shape[-1]}; {type(self).__name__} was made for {self.head_dim}")
+    def _turns(self, p: Tensor, x: Tensor, xi: Tensor) -> Tensor:
+        """exp((xi + i theta) p), real and imaginary part for each pair: p (..., length), result (..., length, d/2, 2)."""
         wide = _widest(x.device)
-        p = p[..., None].to(wide)  # (..., length, 1)
-        theta, xi = self.theta.to(x.device, wide), xi.to(x.device, wide)  # (d/2,)
-        scale = torch.exp(p * xi).to(_float32_or_better(x))  # (..., length, d/2)
-        cos = torch.cos(p * theta).to(scale.dtype) * scale
-        sin = torch.sin(p * theta).to(scale.dtype) * scale
-        x0, x1 = x[..., 0::2], x[..., 1::2]  # (..., length, d/2)
-        return torch.stack((x0 * cos - x1 * sin, x0 * sin + x1 * cos), dim=-1).flatten(-2).to(x.dtype)
+        p = p[..., None].to(x.device, wide)  # (..., length, 1)
+        scale, angle = torch.exp(p * xi.to(x.device, wide)), p * self.theta.to(x.device, wide)  # (..., length, d/2)
+        return torch.stack((scale * angle.cos(), scale * angle.sin()), dim=-1).to(_float32_or_better(x))
+
+    def _around_0(self, x: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """The turns of queries and of keys at p around 0, enough for `length` tokens, computed once."""
+        key = x.device, _float32_or_better(x)
+        if key not in self._tables or len(self._tables[key][0]) <= length:
+            with torch.inference_mode(False):  # tables made in inference mode could not be trained with
+                far = 2 ** (length // 2).bit_length()
+                p = torch.arange(-far, far + 1)
+                self._tables[key] = self._turns(p, x, self.xi), self._turns(p, x, -self.xi)
+        return self._tables[key]
 
 
 class Xpos(Rope):
@@ -352,6 +368,19 @@ def _positions_in(x: Tensor, positions, dim: int) -> Tensor:
     if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2] or x.shape[-1] != dim:
         raise ValueError(f"x is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, {dim}) are needed")
     return torch.arange(x.shape[-2], device=x.device) if positions is None else _checked("positions", positions, x)
+
+
+def _times(x: Tensor, turns: Tensor) -> Tensor:
+    """The pairs of x (..., length, d), read as complex numbers, times turns (..., length, d/2, 2)."""
+    pairs = x.to(turns.dtype).unflatten(-1, (-1, 2))  # (..., length, d/2, 2)
+    if torch.compiler.is_compiling():  # torch.compile knows no complex numbers
+        (a, b), (c, d) = pairs.unbind(-1), turns.unbind(-1)
+        turned = torch.stack((a * c - b * d, a * d + b * c), dim=-1)
+    else:  # one pass over the memory instead of six; a pair has to lie in one piece, at an even place
+        if pairs.stride(-1) != 1 or any(place % 2 for place in (pairs.storage_offset(), *pairs.stride()[:-1])):
+            pairs = pairs.clone(memory_format=torch.contiguous_format)
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns))
+    return turned.flatten(-2).to(x.dtype)
 
 
 def _ends(m: Tensor, n: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

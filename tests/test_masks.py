@@ -367,3 +367,21 @@ def test_a_mask_prints_as_it_is_written():
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@given(first=definitions, second=definitions, how=st.sampled_from("a&|"))
+def test_a_shift_by_the_period_changes_nothing(first, second, how):
+    a, b = first[0], second[0]
+    mask = {"a": a, "&": a & b, "|": a | b}[how]
+    if mask.period:
+        shown = masks.dense(mask, 12 + mask.period)
+        assert np.array_equal(shown[mask.period :, mask.period :], shown[:12, :12])
+
+
+def test_masks_that_look_alike_everywhere_have_a_period_and_others_have_none():
+    assert masks.causal().period == masks.sliding_window(3).period == masks.full().period == 1
+    assert masks.block_causal(6).period == 6
+    assert (masks.block_causal(6) & masks.segment_recurrent(4, 2)).period == 12
+    assert (masks.block_causal(6) | masks.segment_recurrent(4, 2)).period == 12
+    assert (masks.causal() & masks.padding(5)).period is None
+    assert masks.bigbird(2, 8).period is masks.longformer(4).period is None

@@ -131,6 +131,36 @@ def test_pairs_are_neighbours_before_and_after(length, pairs, seed):
         assert torch.allclose(turned.unflatten(-1, (pairs, 2)).norm(dim=-1), x.unflatten(-1, (pairs, 2)).norm(dim=-1))
 
 
+@pytest.mark.parametrize("encoding", [Rope(DIM), Xpos(DIM)], ids=repr)
+@given(queries=sizes, more=sizes, seed=seeds, dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]))
+def test_kept_tables_say_what_given_positions_say(encoding, queries, more, seed, dtype):
+    q, k = draw(seed, queries, queries + more, dtype=dtype)
+    with torch.inference_mode():  # tables made here must not get in the way of training
+        encoding.rotate(q, k)
+    q.requires_grad_()
+    kept = encoding.rotate(q, k)
+    given = encoding.rotate(q, k, torch.arange(more, queries + more), torch.arange(queries + more))
+    assert all(torch.equal(a, b) for a, b in zip(kept, given, strict=True))
+    kept[0].sum().backward()
+    assert q.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "laid_out",
+    [
+        lambda x: x.mT.contiguous().mT,
+        lambda x: torch.cat((x, x), dim=-1)[..., :DIM],
+        lambda x: torch.cat((x[..., :1], x), dim=-1)[..., 1:],  # begins at an odd place, rows of odd length
+        lambda x: torch.stack((x, x), dim=-1)[..., 0],
+        lambda x: x[:, :1].expand(-1, HEADS, -1, -1),
+    ],
+)
+def test_how_a_tensor_lies_in_memory_does_not_matter(laid_out):
+    q, k = draw(3, 5, 7)
+    q, k = laid_out(q), laid_out(k)
+    assert torch.equal(scores(Xpos(DIM), q, k), scores(Xpos(DIM), q.contiguous(), k.contiguous()))
+
+
 @given(st.integers(1, 70), st.integers(0, 10), st.integers(0, 10))
 def test_alibi_falls_by_its_slope_per_token(heads, m, n):
     q = torch.zeros(1, heads, 1, 2)

@@ -1,0 +1,342 @@
+"""Attention whose cost follows its mask.
+
+    scores, attend            every pair, dense: the reference, to be read first
+    windowed                  runs of queries against the keys that they can need: the same numbers at a cost that is
+                              linear in length where the mask's span is; `block_causal_attention` is a case of it
+    windows                   the attention map in block form, a run of queries at a time
+    attention                 the cheapest way that the mask allows; `path` says which
+
+q, k, v are (batch, heads, length, head_dim). Keys stand at positions 0, 1, 2, ... and the queries are the last of them,
+unless positions are given. A query that may see nothing gets zeros.
+"""
+
+import functools
+import importlib.util
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from lexviz import masks
+from lexviz.masks import Interval, Mask
+from lexviz.positions import NoPosition, PositionEncoding, positions_of
+
+RUN = 128  # queries taken together, at least; fewer keep a processor idle, more compute pairs that the mask forbids
+PIECE = 2**20  # numbers of k that are copied into windows at a time: they should stay in a processor's cache
+FLEX_FROM = 4096  # queries from which on compiling flex_attention is worth the wait
+
+
+# ---- every pair -------------------------------------------------------------------------------------------------
+
+
+def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None) -> Tensor:
+    """q k^T / sqrt(d) plus the encoding's bias, -inf where the mask forbids: (batch, heads, queries, keys).
+
+    In float32 or better, whatever q and k are; the softmax of it is the attention map.
+    """
+    _check(q, k, k)
+    position = position or NoPosition()
+    m, n = positions_of(q, k, q_positions, k_positions)
+    bias = position.bias(q, k, q_positions, k_positions)
+    q, k = position.rotate(q, k, q_positions, k_positions)
+    with torch.autocast(q.device.type, enabled=False):  # it would take the product in half precision
+        wide = torch.promote_types(q.dtype, torch.float32)
+        found = q.to(wide) @ k.to(wide).mT / math.sqrt(q.shape[-1])  # (batch, heads, queries, keys)
+    if bias is not None:
+        found = found + bias
+    return found.masked_fill(~mask(m[..., :, None], n[..., None, :]), -torch.inf)
+
+
+def attend(
+    q, k, v, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None,
+    return_weights: bool = False,
+):  # fmt: skip
+    """softmax(q k^T / sqrt(d) + bias) v over the pairs that the mask allows; any mask, any encoding, n x n numbers.
+
+    With return_weights, also the map: (batch, heads, queries, keys), whose rows sum to one.
+
+    >>> x = torch.eye(3)[None, None]  # (batch, heads, length, head_dim)
+    >>> attend(x, x, x, masks.causal())[0, 0]  # each token takes something of those before, most of itself
+    tensor([[1.0000, 0.0000, 0.0000],
+            [0.3595, 0.6405, 0.0000],
+            [0.2645, 0.2645, 0.4711]])
+    """
+    _check(q, k, v)
+    weights = _softmax(scores(q, k, mask, position, q_positions, k_positions))  # (batch, heads, queries, keys)
+    with torch.autocast(q.device.type, enabled=False):
+        out = (weights @ v.to(weights.dtype)).to(v.dtype)  # (batch, heads, queries, head_dim)
+    return (out, weights) if return_weights else out
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Softmax over the keys; where a query sees none, its weights are 0 (and not 0/0)."""
+    sees_none = scores.amax(dim=-1, keepdim=True) == -torch.inf
+    return scores.masked_fill(sees_none, 0.0).softmax(dim=-1).masked_fill(sees_none, 0.0)
+
+
+# ---- runs of queries against the keys that they can need --------------------------------------------------------
+
+
+def windowed(
+    q, k, v, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None
+) -> Tensor:
+    """What `attend` gives, from windows: a run of queries, and the keys that the mask's span says they can need.
+
+    Windows of the same shape form a batch for scaled_dot_product_attention. The encoding sees positions that count from
+    the window's first key, so that no angle or scale grows with the sequence: its rotation or bias has to depend on
+    differences of positions only, as all of `lexviz.positions` do. Given positions are consecutive whole numbers.
+    """
+    _check(q, k, v)
+    position = position or NoPosition()
+    first_q, first_k = _first_positions(q, k, q_positions, k_positions)
+    plan = _plan(q, k, mask, first_q, first_k)
+    biased = type(position).bias is not PositionEncoding.bias
+    if not biased and _sight(mask, first_q, q.shape[-2], first_k, k.shape[-2]) != "mixed":
+        plan = [_Shape(0, 0, q.shape[-2], k.shape[-2])]  # torch needs no n x n numbers for these
+    out = []
+    for shape in plan:
+        at_once = max(1, PIECE // max(1, k[:, :, 0].numel() * shape.keys))
+        for start in range(0, shape.count, at_once):
+            count = min(at_once, shape.count - start)
+            here, there = shape.query + start * shape.queries, shape.key + start * shape.queries
+            run = _fold(q, here, shape.queries, shape.queries, count)  # (count * batch, heads, queries, head_dim)
+            keys, values = (_fold(x, there, shape.keys, shape.queries, count) for x in (k, v))
+            done = _in_window(run, keys, values, mask, position, first_q + here, first_k + there)
+            out.append(done.unflatten(0, (count, -1)).permute(1, 2, 0, 3, 4).flatten(2, 3))
+    return torch.cat(out, dim=2)  # (batch, heads, queries, head_dim)
+
+
+def block_causal_attention(
+    q, k, v, block: int, position: PositionEncoding | None = None, q_positions=None, k_positions=None,
+    return_weights: bool = False,
+):  # fmt: skip
+    """Blockwise causal attention (section 3.3): each token attends within its block and to the one before.
+
+    The cost is linear in length, whatever the length. With return_weights, also the map in block form: a list of
+    `Window`s, one for each block; `whole` puts them together.
+
+    >>> q, k, v = torch.randn(3, 1, 2, 1000, 16)
+    >>> fast, slow = block_causal_attention(q, k, v, block=64), attend(q, k, v, masks.block_causal(64))
+    >>> torch.allclose(fast, slow, atol=1e-5)
+    True
+    """
+    mask = masks.block_causal(block)
+    out = windowed(q, k, v, mask, position, q_positions, k_positions)
+    if return_weights:
+        return out, list(windows(q, k, mask, position, q_positions, k_positions))
+    return out
+
+
+class Window(NamedTuple):
+    """A piece of the attention map: queries from `first_query` on against keys from `first_key` on, as places in q, k.
+
+    Outside of the pieces every weight is 0. scores: -inf where the mask forbids; the rows of weights sum to one.
+    """
+
+    first_query: int
+    first_key: int
+    scores: Tensor  # (batch, heads, queries, keys)
+    weights: Tensor
+
+
+def windows(
+    q, k, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None
+) -> Iterator[Window]:
+    """The attention map, piece by piece; nothing is kept, so that a map of any length can be read through.
+
+    >>> q, k = torch.randn(2, 1, 1, 8192, 4)
+    >>> sum(window.weights.numel() for window in windows(q, k, masks.block_causal(128)))  # of 8192 x 8192 = 67108864
+    2080768
+    """
+    _check(q, k, k)
+    first_q, first_k = _first_positions(q, k, q_positions, k_positions)
+    for shape in _plan(q, k, mask, first_q, first_k):
+        for i in range(shape.count):
+            here, there = shape.query + i * shape.queries, shape.key + i * shape.queries
+            run, keys = q[:, :, here : here + shape.queries], k[:, :, there : there + shape.keys]
+            if not shape.keys:  # one forbidden key, so that there is a row
+                there, keys = 0, k[:, :, :1]
+            m = torch.arange(first_q + here, first_q + here + shape.queries)
+            n = torch.arange(first_k + there, first_k + there + keys.shape[-2])
+            found = scores(run, keys, mask, position, m, n)
+            yield Window(here, there, found, _softmax(found))
+
+
+def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
+    """The map that the pieces make: (batch, heads, queries, keys)."""
+    parts = list(pieces)
+    together = parts[0].weights.new_zeros(*parts[0].weights.shape[:2], queries, keys)
+    for query, key, _, weights in parts:
+        together[:, :, query : query + weights.shape[-2], key : key + weights.shape[-1]] = weights
+    return together
+
+
+class _Shape(NamedTuple):
+    """`count` windows of one shape; each begins as many queries, and keys, after the one before as it has queries."""
+
+    query: int  # the first window's first query and first key, as places in q and k
+    key: int
+    queries: int  # a window's size
+    keys: int
+    count: int = 1
+
+
+def _plan(q, k, mask: Mask, first_q: int, first_k: int) -> list[_Shape]:
+    """Windows that cover all queries, in order, as few shapes of them as possible."""
+    queries, keys = q.shape[-2], k.shape[-2]
+    period = mask.period or 1
+    run = -(-RUN // period) * period  # whole periods, so that windows look alike
+    plan, place = [], 0
+    while place < queries:
+        stop = min(queries, ((first_q + place) // run + 1) * run - first_q)  # runs begin where periods do
+        low, high = mask.span(first_q + place, first_q + stop - 1)
+        low, high = min(max(low - first_k, 0), keys), min(high - first_k, keys - 1)
+        shape = _Shape(place, low, stop - place, max(0, high - low + 1))
+        last = plan[-1] if plan else shape
+        if mask.period and shape._replace(count=last.count) == last._replace(
+            query=place, key=last.key + last.count * last.queries
+        ):
+            plan[-1] = last._replace(count=last.count + 1)
+        else:
+            plan.append(shape)
+        place = stop
+    return plan
+
+
+def _fold(x: Tensor, first: int, length: int, step: int, count: int) -> Tensor:
+    """`count` stretches of x (batch, heads, n, d), one every `step` tokens, as (count * batch, heads, length, d)."""
+    x = x[:, :, first : first + (count - 1) * step + length]
+    if count == 1:
+        return x
+    return x.unfold(2, length, step).permute(2, 0, 1, 4, 3).flatten(0, 1)  # from (batch, heads, count, d, length)
+
+
+def _in_window(q, k, v, mask: Mask, position: PositionEncoding, first_q: int, first_k: int) -> Tensor:
+    """Attention of windows that look alike: q (windows, heads, queries, d), k and v (windows, heads, keys, d)."""
+    queries, keys = q.shape[-2], k.shape[-2]
+    if not keys:
+        return torch.zeros_like(q)
+    # The encoding's positions count from the first key; where the queries are the last of the keys, none are given.
+    offset = first_q - first_k
+    given = None if offset + queries == keys else torch.arange(offset, offset + queries, device=q.device)
+    bias = position.bias(q, k, given)  # None, or (windows, heads, queries, keys), or less
+    q, k = position.rotate(q, k, given)
+    sight = _sight(mask, first_q, queries, first_k, keys)
+    if bias is None and sight != "mixed":
+        return scaled_dot_product_attention(q, k, v, is_causal=sight == "triangle")
+    allowed = mask(first_q + np.arange(queries)[:, None], first_k + np.arange(keys))  # (queries, keys), padded or not
+    added = torch.zeros((), device=q.device) if bias is None else bias
+    added = added.to(q.dtype).masked_fill(~torch.as_tensor(allowed, device=q.device), -torch.inf)
+    return scaled_dot_product_attention(q, k, v, attn_mask=added)
+
+
+def _sight(mask: Mask, first_q: int, queries: int, first_k: int, keys: int) -> str:
+    """What the mask shows in a window, found without queries x keys numbers: "all", "triangle" (j <= i) or "mixed"."""
+    if not isinstance(mask, Interval):
+        return "mixed"
+    i, last_key = first_q + np.arange(queries), first_k + keys - 1
+    low, high = mask.first_key(i), mask.last_key(i)
+    if np.any(low > first_k):
+        return "mixed"
+    if np.all(high >= last_key):
+        return "all"
+    return "triangle" if (first_q, queries) == (first_k, keys) and np.array_equal(high, i) else "mixed"
+
+
+# ---- masks with gaps, and the choice ----------------------------------------------------------------------------
+
+
+def path(mask: Mask, q, position: PositionEncoding | None = None) -> str:
+    """The way that `attention` takes for this mask and these queries: "windows", "flex" or "dense".
+
+    Windows need a mask without gaps. torch's flex_attention leaves out what such a mask forbids, where it can be
+    compiled (once for each shape, which takes seconds), adds no bias, and is used here only without gradients.
+
+    >>> path(masks.block_causal(128), torch.zeros(1, 4, 8192, 32)), path(masks.strided(8), torch.zeros(1, 4, 64, 32))
+    ('windows', 'dense')
+    """
+    if not mask.scattered:
+        return "windows"
+    biased = position is not None and type(position).bias is not PositionEncoding.bias
+    gradient = torch.is_grad_enabled() and q.requires_grad
+    worth_it = q.shape[-2] >= FLEX_FROM and not biased and not gradient and masks.dense(mask, 1).ndim == 2
+    return "flex" if worth_it and _can_compile(q.device.type) else "dense"
+
+
+def attention(
+    q, k, v, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None
+) -> Tensor:
+    """The same numbers as `attend`, by the cheapest way that the mask allows (`path` says which)."""
+    way = path(mask, q, position)
+    given = q_positions is not None or k_positions is not None or q.shape[-2] != k.shape[-2]
+    if way == "windows":
+        return windowed(q, k, v, mask, position, q_positions, k_positions)
+    if way == "dense" or given:
+        return attend(q, k, v, mask, position, q_positions, k_positions)
+    q, k = (position or NoPosition()).rotate(q, k)
+    return _compiled_flex()(q, k, v, block_mask=_flex_mask(mask, q.shape[-2], q.device))
+
+
+@functools.cache
+def _can_compile(device: str) -> bool:
+    if device == "cuda":
+        return importlib.util.find_spec("triton") is not None
+    # torch hands its own path to the compiler without quotes
+    return device == "cpu" and bool(shutil.which(os.environ.get("CXX", "g++"))) and " " not in torch.__file__
+
+
+@functools.cache
+def _compiled_flex():
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)
+
+
+@functools.lru_cache(maxsize=8)
+def _flex_mask(mask: Mask, length: int, device: torch.device):
+    return masks.flex(mask, length, length, device)
+
+
+# ---- small print ------------------------------------------------------------------------------------------------
+
+
+def _check(q, k, v) -> None:
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.ndim != 4 or not x.is_floating_point() or not x.shape[-2]:
+            raise ValueError(
+                f"{name} is {x.dtype} of shape {tuple(x.shape)}; (batch, heads, length, head_dim) is needed"
+            )
+    if q.shape[:2] != k.shape[:2] or q.shape[-1] != k.shape[-1] or k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(
+            f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; batch and heads must "
+            "agree, q and k in head_dim, k and v in length"
+        )
+
+
+def _first_positions(q, k, q_positions, k_positions) -> tuple[int, int]:
+    """The positions of the first query and of the first key; given ones must be consecutive."""
+    first_k = 0 if k_positions is None else _consecutive("k_positions", k_positions, k.shape[-2])
+    if q_positions is not None:
+        return _consecutive("q_positions", q_positions, q.shape[-2]), first_k
+    if q.shape[-2] > k.shape[-2]:
+        raise ValueError(
+            f"q has {q.shape[-2]} tokens and k has {k.shape[-2]}; with fewer keys than queries, give q_positions"
+        )
+    return first_k + k.shape[-2] - q.shape[-2], first_k
+
+
+def _consecutive(name: str, positions, length: int) -> int:
+    where = positions if isinstance(positions, range) else torch.as_tensor(positions).tolist()
+    first = where[0] if len(where) else 0
+    if len(where) != length or list(where) != list(range(first, first + length)) or first < 0:
+        raise ValueError(
+            f"{name} is {positions}; windows need {length} consecutive whole numbers from 0 or later on. "
+            "attend takes any positions"
+        )
+    return first

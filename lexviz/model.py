@@ -1,0 +1,238 @@
+"""A decoder that takes any position encoding and any mask, and knows none of them by name.
+
+Read it from `LanguageModel.forward` inwards: embed, then in every layer attend and feed forward, then predict. The
+encoding acts at its three places (`positions`), the mask decides the cost (`attention`), a cache remembers (`cache`),
+and with `landmark_block` tokens are weighed through landmarks (`landmark`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lexviz import attention, cache, checks, landmark, masks
+from lexviz.masks import Mask
+from lexviz.positions import PositionEncoding
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes of a model, its position encoding (one instance serves all layers) and the mask it attends with.
+
+    >>> from lexviz.positions import Xpos
+    >>> parameters(ModelConfig(position=Xpos(head_dim=32)))
+    854272
+    """
+
+    position: PositionEncoding
+    vocabulary: int = 256  # ordinary tokens: bytes
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    hidden: int = 512  # of the feed-forward layer
+    mask: Mask = field(default_factory=masks.causal)
+    landmark_block: int | None = None  # ordinary tokens in a block that a landmark stands for; None: no landmarks
+
+    def __post_init__(self):
+        sizes = ("vocabulary", "width", "layers", "heads", "hidden")
+        checks.at_least(1, **{name: getattr(self, name) for name in sizes})
+        if self.landmark_block is not None:
+            checks.at_least(1, landmark_block=self.landmark_block)
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}; it must be a multiple of heads, {self.heads}")
+        if not isinstance(self.position, PositionEncoding):
+            raise ValueError(
+                f"position is {self.position!r}; it must be an instance such as positions.Xpos(head_dim=32)"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+
+class Layer(NamedTuple):
+    """What `LanguageModel.look` shows of a layer."""
+
+    hidden: Tensor  # (batch, length, width), what enters
+    windows: Iterator[attention.Window]  # the attention map and the scores before the softmax, piece by piece
+
+
+class Block(nn.Module):
+    """One layer: x + attention(norm(x)), then x + feed-forward(norm(x))."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        width, hidden = config.width, config.hidden
+        self.norm_attention = nn.LayerNorm(width)
+        self.queries = nn.Linear(width, width, bias=False)
+        self.keys_values = nn.Linear(width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm_feed = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False))
+
+    def heads(self, x: Tensor, context: Tensor) -> list[Tensor]:
+        """q of x, k and v of the context: (batch, heads, length, head_dim) each."""
+        flat = (self.queries(x), *self.keys_values(context).chunk(2, dim=-1))  # (batch, length, width) each
+        return [y.unflatten(-1, (self.config.heads, -1)).transpose(1, 2) for y in flat]
+
+    def forward(self, x: Tensor, mask: Mask, position: PositionEncoding, memory=None) -> Tensor:
+        """x (batch, length, width); with a memory, a cache of this layer's, x goes on where that stopped."""
+        normed = self.norm_attention(x)
+        if memory is not None:
+            q, k, v = self.heads(normed, memory.inputs(normed))
+            seen = memory.attend(q, k, v, position)  # (batch, heads, length, head_dim)
+        elif self.config.landmark_block:
+            q, k, v = self.heads(normed, normed)
+            seen = landmark.landmark_attention(q, k, v, self.config.landmark_block, position)
+        else:
+            q, k, v = self.heads(normed, normed)
+            seen = attention.attention(q, k, v, mask, position)
+        x = x + self.out(seen.transpose(1, 2).flatten(-2))  # (batch, length, width)
+        return x + self.feed(self.norm_feed(x))
+
+
+class LanguageModel(nn.Module):
+    """Predicts the next token of each position: tokens (batch, length) -> logits (batch, length, vocabulary).
+
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2))
+    >>> tokens = torch.randint(256, (1, 300))
+    >>> model(tokens).shape, model(tokens, mask=masks.block_causal(128)).shape
+    (torch.Size([1, 300, 256]), torch.Size([1, 300, 256]))
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config, self.position = config, config.position
+        extra = 1 if config.landmark_block else 0  # the landmark's own embedding, id `vocabulary`
+        self.embedding = nn.Embedding(config.vocabulary + extra, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.predict = nn.Linear(config.width, config.vocabulary, bias=False)
+        for name, weight in self.named_parameters():
+            if weight.ndim == 2 and not name.startswith("position"):
+                nn.init.normal_(weight, std=0.02)
+        for block in self.blocks:  # what is added 2 x layers times to the residual stream starts smaller
+            for last in (block.out, block.feed[-1]):
+                nn.init.normal_(last.weight, std=0.02 / (2 * config.layers) ** 0.5)
+
+    def forward(self, tokens: Tensor, mask: Mask | None = None, cache: list | None = None) -> Tensor:
+        """Logits (batch, length, vocabulary): at t, for token t + 1. `mask` stands in for the config's.
+
+        With `cache`, one object a layer (`caches()` makes them), the tokens go on where earlier calls stopped.
+        Landmarks are put in before the layers and taken out after them: nothing is predicted at one, and the token
+        before one predicts the token after it.
+        """
+        if mask is not None and (cache or self.config.landmark_block):
+            raise ValueError(f"mask is {mask}; caches bring their own, and landmark models take none: give mask=None")
+        x, before = self._embed(tokens, cache)  # (batch, length with landmarks, width)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, mask or self.config.mask, self.position, cache[layer] if cache else None)
+        if self.config.landmark_block:
+            x = landmark.remove_landmarks(x.mT, self.config.landmark_block, before).mT
+        return self.predict(self.norm(x))
+
+    def look(self, tokens: Tensor, mask: Mask | None = None) -> Iterator[Layer]:
+        """Layer by layer: what enters, and the attention map with its scores, in pieces. Nothing is kept.
+
+        A landmark model's map is one piece, over the tokens with landmarks among them.
+
+        >>> from lexviz.positions import Rope
+        >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2))
+        >>> for layer in model.look(torch.randint(256, (1, 300)), mask=masks.block_causal(128)):
+        ...     print(*[tuple(window.weights.shape) for window in layer.windows])
+        (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
+        (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
+        """
+        mask = mask or self.config.mask
+        x, _ = self._embed(tokens, None)
+        for block in self.blocks:
+            normed = block.norm_attention(x)
+            q, k, v = block.heads(normed, normed)
+            if self.config.landmark_block:
+                scores = attention.scores(q, k, masks.causal(), self.position)
+                weights = landmark.landmark_attention(
+                    q, k, v, self.config.landmark_block, self.position, return_weights=True
+                )[1]
+                yield Layer(x, iter([attention.Window(0, 0, scores, weights)]))
+            else:
+                yield Layer(x, attention.windows(q, k, mask, self.position))
+            x = block(x, mask, self.position)
+
+    def caches(self, mask: Mask | None = None) -> list:
+        """An empty cache for each layer: keys and values, or for a landmark model blocks, of which 4 are fetched."""
+        if self.config.landmark_block:
+            return [landmark.LandmarkCache(self.config.landmark_block, k=4) for _ in self.blocks]
+        return [cache.KeyValueCache(mask or self.config.mask) for _ in self.blocks]
+
+    @torch.no_grad()
+    def generate(
+        self, prompt: Tensor, count: int, mask: Mask | None = None, cache: list | None = None,
+        temperature: float = 0.0, seed: int = 0,
+    ) -> Iterator[int]:  # fmt: skip
+        """Yield `count` tokens that go on from prompt (length,), each as soon as it is known.
+
+        Temperature 0 takes the likeliest; others draw, the same for the same seed. A cache that has seen text already
+        is gone on with.
+        """
+        checks.at_least(0, count=count, seed=seed)
+        if temperature < 0 or not temperature < float("inf"):
+            raise ValueError(f"temperature is {temperature}; it must be a finite number of at least 0")
+        cache = self.caches(mask) if cache is None else cache
+        draw = torch.Generator().manual_seed(seed)
+        new = prompt[None]  # (1, length)
+        for _ in range(count):
+            logits = self(new, cache=cache)[0, -1].float()  # (vocabulary,)
+            if temperature == 0:
+                token = int(logits.argmax())
+            else:
+                token = int(torch.multinomial((logits / temperature).softmax(-1).cpu(), 1, generator=draw))
+            yield token
+            new = prompt.new_tensor([[token]])
+
+    def _embed(self, tokens: Tensor, cache: list | None) -> tuple[Tensor, int]:
+        """Embeddings (batch, length, width) with what the encoding adds; and how many ordinary tokens came before."""
+        top = self.config.vocabulary
+        if tokens.ndim != 2 or tokens.is_floating_point() or not tokens.shape[1]:
+            raise ValueError(
+                f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; whole numbers (batch, length) are needed"
+            )
+        if cache is not None and len(cache) != len(self.blocks):
+            raise ValueError(f"cache has {len(cache)} entries; one for each of {len(self.blocks)} layers is needed")
+        if cache and getattr(cache[0], "block", None) != self.config.landmark_block:
+            raise ValueError(
+                f"cache is of {type(cache[0]).__name__}; landmark models need LandmarkCache, with their block"
+            )
+        start = cache[0].length if cache else 0  # landmarks counted
+        before, block = start, self.config.landmark_block
+        if block:
+            before = start - start // (block + 1)
+            tokens = landmark.insert_landmarks(tokens, block, top, before)
+        x = self.embedding(tokens.long())
+        return self.position.embed(x, torch.arange(start, start + x.shape[1], device=x.device)), before
+
+
+def parameters(config: ModelConfig) -> int:
+    """How many numbers a model learns, by formula."""
+    width, hidden = config.width, config.hidden
+    embeddings = width * (config.vocabulary + bool(config.landmark_block)) + width * config.vocabulary
+    layer = 4 * width**2 + 2 * width * hidden + 4 * width  # attention, feed-forward, two norms
+    encoding = sum(weight.numel() for weight in config.position.parameters())
+    return embeddings + config.layers * layer + 2 * width + encoding
+
+
+def operations(config: ModelConfig, length: int, mask: Mask | None = None) -> int:
+    """Floating-point operations of a forward pass over `length` tokens: two for each product of two numbers.
+
+    Of attention, what the mask's pairs need: q k^T and weights times v. Norms, softmax and rotation are left out, as
+    torch's own counter does.
+    """
+    checks.at_least(1, length=length)
+    width, hidden, block = config.width, config.hidden, config.landmark_block
+    tokens = length + length // block if block else length
+    pairs = masks.causal().pairs(tokens) if block else (mask or config.mask).pairs(length)
+    layer = 2 * tokens * (4 * width**2 + 2 * width * hidden) + 4 * pairs * width
+    return config.layers * layer + 2 * length * width * config.vocabulary
