@@ -1,0 +1,185 @@
+"""Checkpoints: tensors in safetensors, all else in JSON beside them; written whole or not at all, nothing unpickled.
+
+PATH.json says what the model is, how it came to be, and which file holds its tensors: PATH-<hash>.safetensors, named
+after the sha256 of its content. The tensors are written first, then PATH.json replaces its predecessor in one step, and
+only then the older tensors go. Killed at any moment, PATH.json and what it names are whole and belong together.
+"""
+
+import ast
+import glob
+import hashlib
+import inspect
+import json
+import os
+import pathlib
+import platform
+
+import numpy
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lexviz import masks, positions
+from lexviz.model import LanguageModel, ModelConfig
+
+FORMAT = "lexviz checkpoint, version 1"
+
+
+# ---- files ------------------------------------------------------------------------------------------------------
+
+
+def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> None:
+    """Replace the checkpoint at `path` by these tensors and what is to be said about them."""
+    path = os.fspath(path)
+    data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    file = f"{os.path.basename(path)}-{digest[:16]}.safetensors"
+    folder = pathlib.Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / file, data)
+    about = {"format": FORMAT, "tensors": file, "sha256": digest, **about, "versions": versions()}
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items())
+    _replace(pathlib.Path(f"{path}.json"), ("{\n" + lines + "\n}\n").encode())
+    for old in folder.glob(f"{glob.escape(os.path.basename(path))}-{'[0-9a-f]' * 16}.safetensors"):
+        if old.name != file:
+            old.unlink()
+
+
+def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
+    """What PATH.json says, and its tensors; a ValueError says what is wrong with the files, and what to do."""
+    path = os.fspath(path)
+    described = pathlib.Path(f"{path}.json")
+    if not described.exists():
+        raise FileNotFoundError(
+            f"there is no checkpoint {described}; train with --checkpoint {path}, or check the path"
+        )
+    try:
+        about = json.loads(described.read_bytes())
+        known = about["format"] == FORMAT and {"tensors", "sha256", "model"} <= about.keys()
+    except (ValueError, TypeError, KeyError):
+        known = False
+    if not known:
+        raise ValueError(f"{described} is damaged or no checkpoint of lexviz; {_REMEDY}")
+    file = described.with_name(about["tensors"])
+    if not file.exists():
+        raise ValueError(f"{file} is missing, which {described} belongs to; {_REMEDY}")
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != about["sha256"]:
+        raise ValueError(f"{file} is damaged: its bytes are not those that {described} was written for; {_REMEDY}")
+    return about, safetensors.torch.load(data)
+
+
+_REMEDY = "restore it from a copy, or delete it and train again"
+
+
+def _replace(path: pathlib.Path, data: bytes) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+# ---- models -----------------------------------------------------------------------------------------------------
+
+
+def save(path: str | os.PathLike, model: LanguageModel, optimizer=None, half: bool = False, **about) -> None:
+    """Keep a model, in half precision if asked to, its optimiser's state if there is one, and what is said about it."""
+    tensors = {name: x.half() if half and x.is_floating_point() else x for name, x in model.state_dict().items()}
+    for name, weight in model.named_parameters() if optimizer else ():
+        tensors |= {f"optimizer.{key}.{name}": x for key, x in optimizer.state[weight].items()}
+    write(path, tensors, {"model": describe(model), **about})
+
+
+def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected) -> dict:
+    """Fill model and optimiser from `path` and return what is said there, which has to agree with what is expected."""
+    about, tensors = read(path)
+    for kind, wanted in {"model": describe(model), **expected}.items():
+        found = about.get(kind, {})
+        for name in wanted:
+            if found.get(name) != wanted[name]:
+                raise ValueError(
+                    f"{path}.json was made with {kind} {name}={found.get(name)!r}, and now it is {wanted[name]!r}; "
+                    "give another --checkpoint path, or what it was made with"
+                )
+    _fill(path, model, tensors)
+    for name, weight in model.named_parameters():
+        keys = [key for key in tensors if key.startswith("optimizer.") and key.split(".", 2)[2] == name]
+        optimizer.state[weight] = {key.split(".")[1]: tensors[key].to(weight.device) for key in keys}
+    return about
+
+
+def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel:
+    """The model kept at `path`, in float32. Its encoding is looked up in `lexviz.positions`, or is the class given."""
+    about, tensors = read(path)
+    name = about["model"]["position"]["class"]
+    encoding = position or getattr(positions, name, None)
+    if encoding is None:
+        raise ValueError(
+            f"{path}.json uses the encoding {name}, which is not in lexviz.positions; load(..., position={name})"
+        )
+    made = encoding(**about["model"]["position"]["arguments"])
+    sizes = {key: about["model"][key] for key in SIZES}
+    model = LanguageModel(ModelConfig(position=made, mask=make(about["model"]["mask"], masks), **sizes))
+    _fill(path, model, tensors)
+    return model
+
+
+def _fill(path, model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+    try:
+        model.load_state_dict({name: x for name, x in tensors.items() if not name.startswith("optimizer.")})
+    except RuntimeError as error:
+        raise ValueError(f"{path}.json holds other tensors than its model needs; {_REMEDY}\n{error}") from None
+
+
+SIZES = ("vocabulary", "width", "layers", "heads", "hidden", "landmark_block")
+
+
+def describe(model: LanguageModel) -> dict:
+    """What to make the model from again."""
+    config, position = model.config, model.config.position
+    return {
+        **{name: getattr(config, name) for name in SIZES},
+        "mask": repr(config.mask),
+        "position": {"class": type(position).__name__, "arguments": position.arguments},
+    }
+
+
+def make(text: str, module, **known):
+    """What a call such as "Xpos(gamma=0.5)" makes: a name of the module, literal arguments; nothing is evaluated.
+
+    Arguments that are `known` are filled in where they are needed and not given. Masks combine with & and |.
+
+    >>> make("Xpos(gamma=0.5)", positions, head_dim=32, heads=4)
+    Xpos(head_dim=32, gamma=0.5, scale_base=512.0, base=10000.0)
+    >>> make("(causal() & sliding_window(3))", masks)
+    (causal() & sliding_window(3))
+    """
+
+    def built(node):
+        match node:
+            case ast.BinOp(left=a, op=ast.BitAnd(), right=b):
+                return built(a) & built(b)
+            case ast.BinOp(left=a, op=ast.BitOr(), right=b):
+                return built(a) | built(b)
+            case ast.Name():
+                return built(ast.Call(node, [], []))
+            case ast.Call(func=ast.Name(id=name)) if getattr(module, name, None).__module__ == module.__name__:
+                function = getattr(module, name)
+                listed = [ast.literal_eval(argument) for argument in node.args]
+                named = {argument.arg: ast.literal_eval(argument.value) for argument in node.keywords}
+                needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+                filled = {name: known[name] for name in needed[len(listed) :] if name in known}
+                return function(*listed, **(filled | named))
+        raise ValueError(f"{ast.unparse(node)} is no call of a name in {module.__name__}")
+
+    try:
+        return built(ast.parse(text, mode="eval").body)
+    except (SyntaxError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{text!r} cannot be made: {error}") from None
+
+
+def versions() -> dict:
+    """What a result was computed with."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

@@ -1,0 +1,246 @@
+"""What a trained model can do: perplexity by length, resolution of its attention, pass keys found.
+
+Everything takes any model, mask and cache. A cache is given as a function that makes new ones, one object a layer:
+`cache=model.caches`, or `cache=lambda: [LandmarkCache(50, k=4) for _ in range(4)]`; text then goes through in chunks.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lexviz import checks, corpus, theory
+from lexviz.masks import Mask
+from lexviz.model import LanguageModel
+
+AT_ONCE = 16384  # tokens in a batch, at most (or one window): as many as a laptop's memory holds without noticing
+
+
+# ---- perplexity -------------------------------------------------------------------------------------------------
+
+
+def first_parts(documents: Sequence[Tensor], size: int) -> list[Tensor]:
+    """The first `size` bytes to read, and the one to predict last, of each document that has them (section 4.2).
+
+    >>> [len(part) for part in first_parts([torch.zeros(10), torch.zeros(9), torch.zeros(3)], 8)]
+    [9, 9]
+    """
+    checks.at_least(1, size=size)
+    return [document[: size + 1] for document in documents if len(document) > size]
+
+
+class Losses(NamedTuple):
+    """-ln of the probability that the model gave to each byte that came; and how many bytes it had before, less one."""
+
+    nats: Tensor  # (predicted bytes,), document after document
+    place: Tensor  # (predicted bytes,), from 0: in the window that the byte before it was read in
+
+
+@torch.inference_mode()
+def losses(
+    model: LanguageModel,
+    documents: Sequence[Tensor],
+    length: int,
+    mask: Mask | None = None,
+    cache: Callable[[], list] | None = None,
+    chunk: int = 256,
+) -> Losses:
+    """The loss of every byte but each document's first, where the model reads `length` bytes at a time.
+
+    Windows tile a document's bytes but the last; targets lie one further, across the windows' borders, so that every
+    length predicts the same bytes. What is left at a document's end is a shorter window. With a cache, a window goes
+    through in chunks.
+    """
+    checks.at_least(1, length=length, chunk=chunk)
+    if not len(documents) or min(len(document) for document in documents) < 2:
+        raise ValueError(f"documents has {len(documents)} entries; at least one, each of two bytes or more, is needed")
+    model.eval()
+    windows = [  # (document, first byte to read, last + 1); those of one size are taken together
+        (i, start, min(start + length, len(document) - 1))
+        for i, document in enumerate(documents)
+        for start in range(0, len(document) - 1, length)
+    ]
+    nats = [torch.empty(len(document) - 1) for document in documents]
+    for group in _batches(windows, max(1, AT_ONCE // length)):
+        text = torch.stack([documents[i][start : stop + 1] for i, start, stop in group])  # (batch, bytes + 1)
+        text = text.to(_device(model)).long()
+        if cache is None:
+            logits = model(text[:, :-1], mask)  # (batch, bytes, vocabulary)
+        else:
+            caches = cache()
+            logits = torch.cat([model(part, mask, caches) for part in text[:, :-1].split(chunk, dim=1)], dim=1)
+        found = F.cross_entropy(logits.float().mT, text[:, 1:], reduction="none").cpu()  # (batch, bytes)
+        for (i, start, stop), row in zip(group, found, strict=True):
+            nats[i][start:stop] = row
+    place = [torch.arange(len(document) - 1) % length for document in documents]
+    return Losses(torch.cat(nats), torch.cat(place))
+
+
+def perplexity(
+    model: LanguageModel,
+    documents: Sequence[Tensor],
+    length: int,
+    mask: Mask | None = None,
+    cache: Callable[[], list] | None = None,
+    chunk: int = 256,
+) -> float:
+    """exp of the mean loss, per byte: among how many equally likely bytes the model wavers.
+
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32)))
+    >>> for weight in model.predict.parameters():
+    ...     _ = weight.detach().zero_()  # all bytes alike
+    >>> round(perplexity(model, [corpus.from_text("any text at all")], length=8), 3)
+    256.0
+    """
+    return losses(model, documents, length, mask, cache, chunk).nats.double().mean().exp().item()
+
+
+def bits_per_byte(perplexity: float) -> float:
+    """The same as bits that an ideal coder would need for a byte.
+
+    >>> bits_per_byte(4.0)
+    2.0
+    """
+    return math.log2(perplexity)
+
+
+def loss_by_place(found: Losses) -> np.ndarray:
+    """The mean loss at each place of the window, in nats: (length,). It falls as the model has more to go by."""
+    place = found.place
+    total = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add_(0, place, found.nats.double())
+    return (total / torch.bincount(place)).numpy()
+
+
+def _batches(windows: list[tuple[int, int, int]], size: int) -> Iterator[list[tuple[int, int, int]]]:
+    by_length: dict[int, list] = {}
+    for window in windows:
+        by_length.setdefault(window[2] - window[1], []).append(window)
+    for alike in by_length.values():
+        yield from (alike[i : i + size] for i in range(0, len(alike), size))
+
+
+def _device(model: LanguageModel) -> torch.device:
+    return next(model.parameters()).device
+
+
+# ---- resolution -------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def scores_by_distance(
+    model: LanguageModel, documents: Sequence[Tensor], length: int, mask: Mask | None = None
+) -> np.ndarray:
+    """Eq. 11: the mean score before the softmax, of all allowed pairs at distance 0, 1, ...: (layers, heads, N + 2).
+
+    Each document's first `length` bytes are read. The last distance is the largest that any pair has; none may be
+    missing before it. Windows of scores are added up as they come, so that no n x n array is kept.
+    """
+    checks.at_least(2, length=length)
+    config = model.config
+    if config.landmark_block:
+        raise ValueError(f"model has landmark_block={config.landmark_block}; with landmarks, distances are not bytes")
+    total = torch.zeros(config.layers, config.heads, length, dtype=torch.float64)
+    count = torch.zeros(length, dtype=torch.float64)
+    model.eval()
+    for document in documents:
+        tokens = document[None, :length].to(_device(model))
+        for i, layer in enumerate(model.look(tokens, mask)):
+            for window in layer.windows:
+                queries, keys = window.scores.shape[-2:]
+                m = window.first_query + torch.arange(queries)[:, None]
+                distance = m - window.first_key - torch.arange(keys)  # (queries, keys)
+                found = window.scores[0].cpu().double()  # (heads, queries, keys)
+                allowed = (found[0] > -torch.inf) & (distance >= 0)
+                total[i].index_add_(1, distance[allowed], found[:, allowed])
+                if i == 0:
+                    count += torch.bincount(distance[allowed], minlength=length)
+    if not count.any() or not count[: int(count.nonzero().max()) + 1].all():
+        raise ValueError(f"mask is {mask or config.mask}; with it some distances have no pair of bytes")
+    return (total / count).numpy()[..., : int(count.nonzero().max()) + 1]
+
+
+def measured_resolution(
+    model: LanguageModel, documents: Sequence[Tensor], length: int, mask: Mask | None = None
+) -> np.ndarray:
+    """Eq. 3 of Eq. 11: the resolution of each layer's and head's attention, (layers, heads); its mean is in Table 3.
+
+    s[0] .. s[N+1] are the measured scores, N + 1 the largest distance that any allowed pair has.
+    """
+    return theory.resolution(scores_by_distance(model, documents, length, mask))
+
+
+# ---- pass keys --------------------------------------------------------------------------------------------------
+
+
+class Trial(NamedTuple):
+    """One pass key asked for, and what the model said."""
+
+    depth: float  # where in the filler the number stood, from 0 to 1
+    answer: bytes
+    said: bytes
+
+    @property
+    def right(self) -> bool:
+        return self.said == self.answer
+
+
+def passkey_trials(
+    model: LanguageModel,
+    length: int,
+    trials: int,
+    cache: Callable[[], list] | None = None,
+    mask: Mask | None = None,
+    chunk: int = 256,
+    seed: int = 0,
+    overwrite: bool = False,
+    **text,
+) -> Iterator[Trial]:
+    """Hide a number in `length` bytes, ask for it, and see what the model writes; depths spread evenly from 0 to 1.
+
+    `text` goes to `corpus.passkey`: filler, wording, pad, distractors. With `overwrite` the sentence that holds the
+    number is replaced by blanks: a control in which every model must fail.
+    """
+    checks.at_least(1, trials=trials, chunk=chunk)
+    model.eval()
+    for trial in range(trials):
+        depth = trial / (trials - 1) if trials > 1 else 0.5
+        asked = corpus.passkey(length, seed=[seed, trial], depth=depth, **text)
+        document = asked.document.clone()
+        if overwrite:
+            document[asked.needle] = ord(" ")
+        prompt = document[: asked.start].long().to(_device(model))
+        *before, last = prompt.split(chunk) if cache else [prompt]
+        caches = cache() if cache else model.caches(mask)
+        with torch.inference_mode():
+            for part in before:
+                model(part[None], cache=caches)
+            said = bytes(model.generate(last, len(asked.answer), cache=caches))
+        yield Trial(depth, asked.answer, said)
+
+
+def passkey_accuracy(
+    model: LanguageModel, length: int, trials: int, cache: Callable[[], list] | None = None, **more
+) -> float:
+    """The share of `trials` hidden numbers that the model finds, every digit right. More: see `passkey_trials`."""
+    return sum(trial.right for trial in passkey_trials(model, length, trials, cache, **more)) / trials
+
+
+def interval(right: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval: where the true share lies, with 95% confidence, if `right` of `trials` were right.
+
+    >>> low, high = interval(50, 50)
+    >>> round(low, 3), round(high, 3)
+    (0.929, 1.0)
+    """
+    checks.at_least(1, trials=trials)
+    checks.at_least(0, right=right)
+    share, extra = right / trials, z * z / trials
+    middle = (share + extra / 2) / (1 + extra)
+    width = z / (1 + extra) * math.sqrt(share * (1 - share) / trials + extra / (4 * trials))
+    return middle - width, min(1.0, middle + width)
