@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import page
@@ -220,7 +221,7 @@ class Figure:
         import ipywidgets as widgets
 
         figure, readouts = self.state(**self.first)
-        plot = go.FigureWidget(figure)
+        plot = go.FigureWidget(data=_for_json(figure), layout=figure.layout)
         says = widgets.HTML(_readouts(readouts))
         parts = {name: _widget(widgets, name, control) for name, control in self.controls.items()}
         boxes = {name: part.children[-1] if isinstance(part, widgets.HBox) else part for name, part in parts.items()}
@@ -235,7 +236,7 @@ class Figure:
                 says.value = f"This state could not be drawn: {html.escape(repr(error))}"
                 return
             with plot.batch_update():
-                plot.update(data=[trace.to_plotly_json() for trace in fresh.data], overwrite=True)
+                plot.update(data=_for_json(fresh), overwrite=True)
                 plot.layout = fresh.layout
             says.value = _readouts(fresh_readouts)
 
@@ -260,6 +261,16 @@ class Figure:
         button.on_click(reset)
         caption = widgets.HTML(f"<i>{html.escape(self.caption)}</i>")
         return widgets.VBox([*parts.values(), button, plot, says, caption])
+
+
+def _for_json(figure: go.Figure) -> list[dict]:
+    """The traces as a kernel can send them: tables go as JSON, which has no nan, so their gaps become None."""
+    traces = [trace.to_plotly_json() for trace in figure.data]
+    for trace in traces:
+        for name, part in trace.items():
+            if isinstance(part, np.ndarray) and part.ndim > 1 and part.dtype.kind == "f" and np.isnan(part).any():
+                trace[name] = np.where(np.isnan(part), None, part)
+    return traces
 
 
 def _readouts(readouts) -> str:

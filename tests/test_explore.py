@@ -337,6 +337,23 @@ def test_a_kernel_forgets_what_a_state_does_not_have():
 
 
 @apart
+def test_a_kernel_sends_a_map_with_gaps():
+    def gaps(shift=0):
+        """A map."""
+        z = np.array([[1.0, np.nan], [3.0, 4.0]]) + shift
+        return go.Figure(go.Heatmap(z=z))
+
+    box = explore(gaps, shift=choice(0, 5)).live()
+    plot = next(part for part in box.children if isinstance(part, go.FigureWidget))
+
+    def sent():
+        return json.loads(json.dumps(np.asarray(plot.data[0].z).tolist(), allow_nan=False))
+
+    assert sent() == [[1.0, None], [3.0, 4.0]]
+    box.children[0].value = 5
+    assert sent() == [[6.0, None], [8.0, 9.0]]
+
+
 def test_dragging_queues_no_stale_work():
     calls = []
 
