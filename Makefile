@@ -1,6 +1,7 @@
 # `make book` builds the website, `make test` passes the tests; both need only Python 3.11+ and make.
 PYTHON ?= python3
 LAB ?=
+BENCH ?=
 ifeq ($(OS),Windows_NT)
 RUN := .venv/Scripts/python
 else
@@ -34,7 +35,7 @@ lab: ready ## JupyterLab on the chapters (LAB="--port 9999" passes options)
 	@cd book && ../$(RUN) -m jupyterlab $(LAB)
 
 bench: book ## measure: speed, as ratios of two things in one process; the pages' weight and the figures' latency
-	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks $(BENCH)
 
 notebooks: ready ## run every chapter and keep what it prints, ready to be committed
 	@$(RUN) tools/notebooks.py

@@ -29,14 +29,16 @@ FORMAT = "lexviz checkpoint, version 1"
 
 
 def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> None:
-    """Replace the checkpoint at `path` by these tensors and what is to be said about them."""
+    """Replace the checkpoint at `path` by these tensors, if there are any, and what is to be said about them."""
     path = os.fspath(path)
-    data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()})
-    digest = hashlib.sha256(data).hexdigest()
-    file = f"{os.path.basename(path)}-{digest[:16]}.safetensors"
     folder = pathlib.Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / file, data)
+    digest = file = None
+    if tensors:
+        data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()})
+        digest = hashlib.sha256(data).hexdigest()
+        file = f"{os.path.basename(path)}-{digest[:16]}.safetensors"
+        _replace(folder / file, data)
     about = {"format": FORMAT, "tensors": file, "sha256": digest, **about, "versions": versions()}
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items())
     _replace(pathlib.Path(f"{path}.json"), ("{\n" + lines + "\n}\n").encode())
@@ -60,6 +62,8 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
         known = False
     if not known:
         raise ValueError(f"{described} is damaged or no checkpoint of lexviz; {_REMEDY}")
+    if not about["tensors"]:
+        raise ValueError(f"{described} is the record of a model whose weights were not kept; train it again")
     file = described.with_name(about["tensors"])
     if not file.exists():
         raise ValueError(f"{file} is missing, which {described} belongs to; {_REMEDY}")

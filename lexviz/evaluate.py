@@ -243,4 +243,4 @@ def interval(right: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     share, extra = right / trials, z * z / trials
     middle = (share + extra / 2) / (1 + extra)
     width = z / (1 + extra) * math.sqrt(share * (1 - share) / trials + extra / (4 * trials))
-    return middle - width, min(1.0, middle + width)
+    return max(0.0, middle - width), min(1.0, middle + width)
