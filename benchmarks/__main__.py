@@ -1,15 +1,21 @@
-"""Speed as ratios of two things measured in one process, in turns: machines differ and are noisy, ratios less so."""
+"""Speed as ratios of two things measured in one process, in turns: machines differ and are noisy, ratios less so.
 
+`python -m benchmarks` prints them all; `--record` also writes them to lexviz/runs, where the book's figures find them.
+"""
+
+import argparse
+import datetime
+import json
+import pathlib
+import platform
 import statistics
 import time
 
 import torch
-from rotary_embedding_torch import RotaryEmbedding
-from x_transformers import x_transformers
 
-from benchmarks import pages
-from lexviz import masks
-from lexviz.positions import Rope, Xpos
+from benchmarks import attention, landmark, pages, positions, training
+
+RUNS = pathlib.Path(__file__).resolve().parent.parent / "lexviz" / "runs"
 
 
 def ratio(ours, theirs, rounds: int = 41) -> tuple[float, float]:
@@ -18,6 +24,7 @@ def ratio(ours, theirs, rounds: int = 41) -> tuple[float, float]:
     def seconds(run):
         start = time.perf_counter()
         run()
+        attention.synchronize()
         return time.perf_counter() - start
 
     for _ in range(3):
@@ -26,45 +33,51 @@ def ratio(ours, theirs, rounds: int = 41) -> tuple[float, float]:
     return statistics.median(a / b for a, b in pairs), statistics.median(a for a, _ in pairs)
 
 
-def measurements():
-    """(what, against what, ours, theirs), all on batch 1, 4 heads of 32, 1,024 tokens, float32."""
-    q, k = torch.randn(2, 1, 4, 1024, 32)
-    rope, xpos = Rope(32), Xpos(32)
-    peer_rope, peer_xpos = RotaryEmbedding(32), RotaryEmbedding(32, use_xpos=True)
-    other = x_transformers.RotaryEmbedding(32, use_xpos=True)
+def measure() -> dict:
+    """Everything but the pages, printed as it comes."""
+    torch.manual_seed(0)
+    found = {"date": str(datetime.date.today()), "machine": machine(), "ratios": [], "growth": [], "costs": []}
+    print(f"{'what':>34}  {'against':>28}  {'time ratio':>10}  {'own time':>12}")
+    for module in (attention, positions, landmark, training):
+        for what, against, ours, theirs in module.measurements():
+            times, own = ratio(ours, theirs)
+            print(f"{what:>34}  {against:>28}  {times:>10.3f}  {1e3 * own:>9.3f} ms")
+            found["ratios"].append({"what": what, "against": against, "ratio": times, "seconds": own})
+    with torch.no_grad():
+        for length, times in attention.growth():
+            print(f"block causal, {length} tokens: {times:.2f} of the cost per token at 1024")
+            found["growth"].append({"length": length, "ratio": times})
+        found["peak"] = {name: attention.peak(name) for name in ("ours", "dense")}
+        print("peak memory, bytes:", found["peak"])
+        for name, length, pairs, seconds in attention.costs():
+            found["costs"].append({"name": name, "length": length, "pairs": pairs, "seconds": seconds})
+    return found
 
-    def peer_rotation():
-        return peer_rope.rotate_queries_or_keys(q), peer_rope.rotate_queries_or_keys(k)
 
-    def peer_xpos_rotation():
-        return peer_xpos.rotate_queries_and_keys(q, k)
-
-    def other_rotation():
-        frequencies, scale = other.forward_from_seq_len(1024)
-        turn = x_transformers.apply_rotary_pos_emb
-        return turn(q, frequencies, scale), turn(k, frequencies, scale**-1)
-
-    yield "Rope.rotate", "rotary-embedding-torch", lambda: rope.rotate(q, k), peer_rotation
-    yield (
-        "Xpos.rotate",
-        "rotary-embedding-torch",
-        lambda: xpos.rotate(q, k),
-        peer_xpos_rotation,
-    )
-    yield "Xpos.rotate", "x-transformers", lambda: xpos.rotate(q, k), other_rotation
-    yield "Xpos.rotate", "Rope.rotate", lambda: xpos.rotate(q, k), lambda: rope.rotate(q, k)
-    mask = masks.block_causal(128)
-    yield "pairs(4096), a formula", "counting in dense", lambda: mask.pairs(4096), lambda: masks.dense(mask, 4096).sum()
+def machine() -> dict:
+    """What the times belong to."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
 
 
 def main():
-    """Print the table."""
-    torch.manual_seed(0)
-    print(f"{'what':>24}  {'against':>24}  {'time ratio':>10}  {'own time':>10}")
-    for what, against, ours, theirs in measurements():
-        times, own = ratio(ours, theirs)
-        print(f"{what:>24}  {against:>24}  {times:>10.3f}  {1e3 * own:>7.3f} ms")
-    pages.main()
+    """Print the table; with --record, keep it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--record", action="store_true", help="write the results to lexviz/runs")
+    parser.add_argument("--no-pages", action="store_true", help="leave out the website's weights and latencies")
+    arguments = parser.parse_args()
+    found = measure()
+    if arguments.record:
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+        (RUNS / f"benchmark-{kind}.json").write_text(json.dumps(found, indent=1) + "\n")
+    if not arguments.no_pages:
+        pages.main()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from lexviz.positions import NoPosition, PositionEncoding, positions_of
 
 RUN = 128  # queries taken together, at least; fewer keep a processor idle, more compute pairs that the mask forbids
 PIECE = 2**20  # numbers of k that are copied into windows at a time: they should stay in a processor's cache
+LONG = 8 * RUN  # a mask with a longer period is taken as one without: windows of whole periods would be too large
 FLEX_FROM = 4096  # queries from which on compiling flex_attention is worth the wait
 
 
@@ -40,7 +41,7 @@ def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positio
 
     In float32 or better, whatever q and k are; the softmax of it is the attention map.
     """
-    _check(q, k, k)
+    _check(q, k, k, mask)
     position = position or NoPosition()
     m, n = positions_of(q, k, q_positions, k_positions)
     bias = position.bias(q, k, q_positions, k_positions)
@@ -67,7 +68,7 @@ def attend(
             [0.3595, 0.6405, 0.0000],
             [0.2645, 0.2645, 0.4711]])
     """
-    _check(q, k, v)
+    _check(q, k, v, mask)
     weights = _softmax(scores(q, k, mask, position, q_positions, k_positions))  # (batch, heads, queries, keys)
     with torch.autocast(q.device.type, enabled=False):
         out = (weights @ v.to(weights.dtype)).to(v.dtype)  # (batch, heads, queries, head_dim)
@@ -92,13 +93,12 @@ def windowed(
     the window's first key, so that no angle or scale grows with the sequence: its rotation or bias has to depend on
     differences of positions only, as all of `lexviz.positions` do. Given positions are consecutive whole numbers.
     """
-    _check(q, k, v)
+    _check(q, k, v, mask)
     position = position or NoPosition()
     first_q, first_k = _first_positions(q, k, q_positions, k_positions)
+    if not _biased(position) and _sight(mask, first_q, q.shape[-2], first_k, k.shape[-2]) != "mixed":
+        return _in_window(q, k, v, mask, position, first_q, first_k)  # torch needs no n x n numbers for these
     plan = _plan(q, k, mask, first_q, first_k)
-    biased = type(position).bias is not PositionEncoding.bias
-    if not biased and _sight(mask, first_q, q.shape[-2], first_k, k.shape[-2]) != "mixed":
-        plan = [_Shape(0, 0, q.shape[-2], k.shape[-2])]  # torch needs no n x n numbers for these
     out = []
     for shape in plan:
         at_once = max(1, PIECE // max(1, k[:, :, 0].numel() * shape.keys))
@@ -128,9 +128,7 @@ def block_causal_attention(
     """
     mask = masks.block_causal(block)
     out = windowed(q, k, v, mask, position, q_positions, k_positions)
-    if return_weights:
-        return out, list(windows(q, k, mask, position, q_positions, k_positions))
-    return out
+    return (out, list(windows(q, k, mask, position, q_positions, k_positions))) if return_weights else out
 
 
 class Window(NamedTuple):
@@ -154,17 +152,19 @@ def windows(
     >>> sum(window.weights.numel() for window in windows(q, k, masks.block_causal(128)))  # of 8192 x 8192 = 67108864
     2080768
     """
-    _check(q, k, k)
+    _check(q, k, k, mask)
     first_q, first_k = _first_positions(q, k, q_positions, k_positions)
     for shape in _plan(q, k, mask, first_q, first_k):
         for i in range(shape.count):
             here, there = shape.query + i * shape.queries, shape.key + i * shape.queries
             run, keys = q[:, :, here : here + shape.queries], k[:, :, there : there + shape.keys]
-            if not shape.keys:  # one forbidden key, so that there is a row
-                there, keys = 0, k[:, :, :1]
-            m = torch.arange(first_q + here, first_q + here + shape.queries)
-            n = torch.arange(first_k + there, first_k + there + keys.shape[-2])
-            found = scores(run, keys, mask, position, m, n)
+            if shape.keys:
+                m = torch.arange(first_q + here, first_q + here + shape.queries)
+                n = torch.arange(first_k + there, first_k + there + shape.keys)
+                found = scores(run, keys, mask, position, m, n)
+            else:  # one forbidden key, so that there is a row
+                there, wide = 0, torch.promote_types(q.dtype, torch.float32)
+                found = torch.full_like(run[..., :1], -torch.inf, dtype=wide)
             yield Window(here, there, found, _softmax(found))
 
 
@@ -178,7 +178,7 @@ def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
 
 
 class _Shape(NamedTuple):
-    """`count` windows of one shape; each begins as many queries, and keys, after the one before as it has queries."""
+    """`count` windows of one shape, which move on by `queries`: in q and, as the mask's period allows it, in k."""
 
     query: int  # the first window's first query and first key, as places in q and k
     key: int
@@ -190,18 +190,17 @@ class _Shape(NamedTuple):
 def _plan(q, k, mask: Mask, first_q: int, first_k: int) -> list[_Shape]:
     """Windows that cover all queries, in order, as few shapes of them as possible."""
     queries, keys = q.shape[-2], k.shape[-2]
-    period = mask.period or 1
-    run = -(-RUN // period) * period  # whole periods, so that windows look alike
-    plan, place = [], 0
+    period = mask.period if mask.period and mask.period <= LONG else None
+    run = -(-RUN // (period or 1)) * (period or 1)  # whole periods, so that windows look alike
+    plan, place = [], 0  # a place counts in q or k; the query there stands at position first_q + place
     while place < queries:
         stop = min(queries, ((first_q + place) // run + 1) * run - first_q)  # runs begin where periods do
         low, high = mask.span(first_q + place, first_q + stop - 1)
-        low, high = min(max(low - first_k, 0), keys), min(high - first_k, keys - 1)
+        low, high = min(max(low - first_k, 0), keys), min(high - first_k, keys - 1)  # as places in k
         shape = _Shape(place, low, stop - place, max(0, high - low + 1))
         last = plan[-1] if plan else shape
-        if mask.period and shape._replace(count=last.count) == last._replace(
-            query=place, key=last.key + last.count * last.queries
-        ):
+        follows = last._replace(query=place, key=last.key + last.count * last.queries, count=1)  # would join the last
+        if plan and period and last.queries % period == 0 and shape == follows:
             plan[-1] = last._replace(count=last.count + 1)
         else:
             plan.append(shape)
@@ -221,19 +220,24 @@ def _in_window(q, k, v, mask: Mask, position: PositionEncoding, first_q: int, fi
     """Attention of windows that look alike: q (windows, heads, queries, d), k and v (windows, heads, keys, d)."""
     queries, keys = q.shape[-2], k.shape[-2]
     if not keys:
-        return torch.zeros_like(q)
+        return q @ k.mT @ v  # sums of nothing: zeros
     # The encoding's positions count from the first key; where the queries are the last of the keys, none are given.
     offset = first_q - first_k
-    given = None if offset + queries == keys else torch.arange(offset, offset + queries, device=q.device)
+    given = None if 0 <= offset == keys - queries else torch.arange(offset, offset + queries, device=q.device)
     bias = position.bias(q, k, given)  # None, or (windows, heads, queries, keys), or less
     q, k = position.rotate(q, k, given)
     sight = _sight(mask, first_q, queries, first_k, keys)
-    if bias is None and sight != "mixed":
-        return scaled_dot_product_attention(q, k, v, is_causal=sight == "triangle")
-    allowed = mask(first_q + np.arange(queries)[:, None], first_k + np.arange(keys))  # (queries, keys), padded or not
-    added = torch.zeros((), device=q.device) if bias is None else bias
-    added = added.to(q.dtype).masked_fill(~torch.as_tensor(allowed, device=q.device), -torch.inf)
-    return scaled_dot_product_attention(q, k, v, attn_mask=added)
+    added = None
+    if bias is not None or sight == "mixed":
+        allowed = mask(first_q + np.arange(queries)[:, None], first_k + np.arange(keys))  # (queries, keys), or a batch
+        added = torch.zeros((), device=q.device, dtype=q.dtype) if bias is None else bias
+        added = added.masked_fill(~torch.as_tensor(allowed, device=q.device), -torch.inf)
+        if added.dtype != q.dtype:  # half precision is finest around 0: each row's largest number comes there
+            top = added.detach().amax(dim=-1, keepdim=True)
+            added = (added - top.masked_fill(top == -torch.inf, 0.0)).to(q.dtype)
+        added = added[(None,) * (4 - added.ndim)]  # with three axes torch would take its slow path
+    with torch.autocast(q.device.type, enabled=False):  # the inputs' own precision, as in `attend`
+        return scaled_dot_product_attention(q, k, v, attn_mask=added, is_causal=added is None and sight == "triangle")
 
 
 def _sight(mask: Mask, first_q: int, queries: int, first_k: int, keys: int) -> str:
@@ -252,33 +256,32 @@ def _sight(mask: Mask, first_q: int, queries: int, first_k: int, keys: int) -> s
 # ---- masks with gaps, and the choice ----------------------------------------------------------------------------
 
 
-def path(mask: Mask, q, position: PositionEncoding | None = None) -> str:
-    """The way that `attention` takes for this mask and these queries: "windows", "flex" or "dense".
+def path(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None) -> str:
+    """The way that `attention` takes: "windows", "flex" or "dense".
 
-    Windows need a mask without gaps. torch's flex_attention leaves out what such a mask forbids, where it can be
-    compiled (once for each shape, which takes seconds), adds no bias, and is used here only without gradients.
+    Windows need a mask without gaps. torch's flex_attention leaves out what a mask with gaps forbids, where it can be
+    compiled, once for each shape, which takes seconds; here for whole sequences without bias, under torch.no_grad.
 
-    >>> path(masks.block_causal(128), torch.zeros(1, 4, 8192, 32)), path(masks.strided(8), torch.zeros(1, 4, 64, 32))
+    >>> x = torch.zeros(1, 4, 64, 32)
+    >>> path(x, x, masks.block_causal(8)), path(x, x, masks.strided(8))
     ('windows', 'dense')
     """
     if not mask.scattered:
         return "windows"
-    biased = position is not None and type(position).bias is not PositionEncoding.bias
-    gradient = torch.is_grad_enabled() and q.requires_grad
-    worth_it = q.shape[-2] >= FLEX_FROM and not biased and not gradient and masks.dense(mask, 1).ndim == 2
-    return "flex" if worth_it and _can_compile(q.device.type) else "dense"
+    whole_texts = q_positions is None and k_positions is None and FLEX_FROM <= q.shape[-2] == k.shape[-2]
+    alike = masks.dense(mask, 1).ndim == 2  # for all sequences of a batch
+    fits = whole_texts and alike and not torch.is_grad_enabled() and not _biased(position or NoPosition())
+    return "flex" if fits and _can_compile(q.device.type) else "dense"
 
 
 def attention(
     q, k, v, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None
 ) -> Tensor:
     """The same numbers as `attend`, by the cheapest way that the mask allows (`path` says which)."""
-    way = path(mask, q, position)
-    given = q_positions is not None or k_positions is not None or q.shape[-2] != k.shape[-2]
-    if way == "windows":
-        return windowed(q, k, v, mask, position, q_positions, k_positions)
-    if way == "dense" or given:
-        return attend(q, k, v, mask, position, q_positions, k_positions)
+    _check(q, k, v, mask)
+    way = path(q, k, mask, position, q_positions, k_positions)
+    if way != "flex":
+        return (windowed if way == "windows" else attend)(q, k, v, mask, position, q_positions, k_positions)
     q, k = (position or NoPosition()).rotate(q, k)
     return _compiled_flex()(q, k, v, block_mask=_flex_mask(mask, q.shape[-2], q.device))
 
@@ -306,7 +309,7 @@ def _flex_mask(mask: Mask, length: int, device: torch.device):
 # ---- small print ------------------------------------------------------------------------------------------------
 
 
-def _check(q, k, v) -> None:
+def _check(q, k, v, mask) -> None:
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim != 4 or not x.is_floating_point() or not x.shape[-2]:
             raise ValueError(
@@ -317,6 +320,15 @@ def _check(q, k, v) -> None:
             f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; batch and heads must "
             "agree, q and k in head_dim, k and v in length"
         )
+    if not isinstance(mask, Mask):
+        raise ValueError(f"mask is a {type(mask).__name__}; a Mask such as masks.causal() is needed")
+    sequences, *_ = *np.shape(mask(0, 0)), 1  # one answer for all, or (batch, 1, 1, 1)
+    if sequences not in (1, len(q)):
+        raise ValueError(f"mask is {mask}, made for {sequences} sequences; q has {len(q)}")
+
+
+def _biased(position: PositionEncoding) -> bool:
+    return type(position).bias is not PositionEncoding.bias
 
 
 def _first_positions(q, k, q_positions, k_positions) -> tuple[int, int]:
@@ -325,18 +337,14 @@ def _first_positions(q, k, q_positions, k_positions) -> tuple[int, int]:
     if q_positions is not None:
         return _consecutive("q_positions", q_positions, q.shape[-2]), first_k
     if q.shape[-2] > k.shape[-2]:
-        raise ValueError(
-            f"q has {q.shape[-2]} tokens and k has {k.shape[-2]}; with fewer keys than queries, give q_positions"
-        )
+        raise ValueError(f"q has {q.shape[-2]} tokens and k has {k.shape[-2]}; with fewer keys, give q_positions")
     return first_k + k.shape[-2] - q.shape[-2], first_k
 
 
 def _consecutive(name: str, positions, length: int) -> int:
-    where = positions if isinstance(positions, range) else torch.as_tensor(positions).tolist()
-    first = where[0] if len(where) else 0
-    if len(where) != length or list(where) != list(range(first, first + length)) or first < 0:
-        raise ValueError(
-            f"{name} is {positions}; windows need {length} consecutive whole numbers from 0 or later on. "
-            "attend takes any positions"
-        )
+    where = positions if isinstance(positions, range) else torch.as_tensor(positions).flatten().tolist()
+    first = int(where[0]) if where else -1
+    wanted = range(first, first + length)
+    if first < 0 or (where != wanted and list(where) != list(wanted)):
+        raise ValueError(f"{name} is {positions}; windows need {length} consecutive ones from 0 on; attend takes any")
     return first

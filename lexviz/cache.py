@@ -48,12 +48,13 @@ class KeyValueCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to all that their mask allows; their keys and values are kept."""
-        start, self.length = self.length, self.length + q.shape[-2]
+        start, stop = self.length, self.length + q.shape[-2]
         if self.k is not None:
             k, v = torch.cat((self.k, k), dim=2), torch.cat((self.v, v), dim=2)
-        out = attention(q, k, v, self.mask, position, *_ranges(start, self.length, k.shape[-2]))
-        keep = _still_needed(self.mask, self.length, k.shape[-2])
-        self.k, self.v = (x[:, :, x.shape[2] - keep :].detach().clone() for x in (k, v))
+        out = attention(q, k, v, self.mask, position, *_ranges(start, stop, k.shape[-2]))
+        keep = _still_needed(self.mask, stop, k.shape[-2])
+        self.length = stop
+        self.k, self.v = (x[:, :, x.shape[2] - keep :].detach().clone() for x in (k, v))  # a copy frees the rest
         return out
 
 

@@ -178,9 +178,8 @@ def segment_recurrent(segment: int, memory: int) -> Interval:
     """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h."""
     checks.at_least(1, segment=segment)
     checks.at_least(0, memory=memory)
-    return Interval(
-        f"segment_recurrent({segment}, {memory})", lambda i: i // segment * segment - memory, lambda i: i, period=segment
-    )
+    name = f"segment_recurrent({segment}, {memory})"
+    return Interval(name, lambda i: i // segment * segment - memory, lambda i: i, period=segment)
 
 
 def padding(stop, start=0) -> Interval:

@@ -40,8 +40,12 @@ class ModelConfig:
         checks.at_least(1, **{name: getattr(self, name) for name in sizes})
         if self.landmark_block is not None:
             checks.at_least(1, landmark_block=self.landmark_block)
+            if str(self.mask) != "causal()":
+                raise ValueError(f"mask is {self.mask}; with landmark_block it must be masks.causal()")
         if self.width % self.heads:
             raise ValueError(f"width is {self.width}; it must be a multiple of heads, {self.heads}")
+        if not isinstance(self.mask, Mask):
+            raise ValueError(f"mask is {self.mask!r}; it must be a Mask such as masks.causal()")
         if not isinstance(self.position, PositionEncoding):
             raise ValueError(
                 f"position is {self.position!r}; it must be an instance such as positions.Xpos(head_dim=32)"
@@ -135,6 +139,7 @@ class LanguageModel(nn.Module):
             x = landmark.remove_landmarks(x.mT, self.config.landmark_block, before).mT
         return self.predict(self.norm(x))
 
+    @torch.no_grad()
     def look(self, tokens: Tensor, mask: Mask | None = None) -> Iterator[Layer]:
         """Layer by layer: what enters, and the attention map with its scores, in pieces. Nothing is kept.
 
@@ -147,6 +152,8 @@ class LanguageModel(nn.Module):
         (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
         (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
         """
+        if mask is not None and self.config.landmark_block:
+            raise ValueError(f"mask is {mask}; landmark models take none: give mask=None")
         mask = mask or self.config.mask
         x, _ = self._embed(tokens, None)
         for block in self.blocks:
@@ -189,7 +196,8 @@ class LanguageModel(nn.Module):
             if temperature == 0:
                 token = int(logits.argmax())
             else:
-                token = int(torch.multinomial((logits / temperature).softmax(-1).cpu(), 1, generator=draw))
+                odds = ((logits - logits.max()) / temperature).softmax(-1)  # no temperature is too low
+                token = int(torch.multinomial(odds.cpu(), 1, generator=draw))
             yield token
             new = prompt.new_tensor([[token]])
 
@@ -210,9 +218,10 @@ class LanguageModel(nn.Module):
         before, block = start, self.config.landmark_block
         if block:
             before = start - start // (block + 1)
-            tokens = landmark.insert_landmarks(tokens, block, top, before)
+            tokens = landmark.insert_landmarks(tokens.long(), block, top, before)  # bytes do not hold the landmark's id
         x = self.embedding(tokens.long())
-        return self.position.embed(x, torch.arange(start, start + x.shape[1], device=x.device)), before
+        positions = torch.arange(start, start + x.shape[1], device=x.device) if start else None  # None: 0, 1, 2, ...
+        return self.position.embed(x, positions), before
 
 
 def parameters(config: ModelConfig) -> int:

@@ -34,6 +34,8 @@ class PositionEncoding(nn.Module):
     tensor([-1.0986, -0.6931, -0.0000])
     """
 
+    limit: int | None = None  # the longest text that it has positions for; None: any
+
     def __init__(self):  # without arguments, so that `arguments` of a class with no __init__ of its own are none
         super().__init__()
 
@@ -77,17 +79,9 @@ def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tu
     >>> positions_of(q, k)
     (tensor([3, 4]), tensor([0, 1, 2, 3, 4]))
     """
-    for name, x in (("q", q), ("k", k)):
-        if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2]:
-            raise ValueError(
-                f"{name} is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, head_dim) are needed"
-            )
+    _check_tokens(q, k, q_positions is None)
     queries, keys = q.shape[-2], k.shape[-2]
     n = torch.arange(keys, device=k.device) if k_positions is None else _checked("k_positions", k_positions, k)
-    if q_positions is None and (queries > keys or k.ndim > q.ndim):
-        raise ValueError(
-            f"q has {queries} tokens and k has {keys}; with fewer keys, or keys of each query, give q_positions"
-        )
     m = n[..., keys - queries :] if q_positions is None else _checked("q_positions", q_positions, q)
     if k.ndim > q.ndim:  # keys of each query
         n = n.expand(k.shape[:-1])
@@ -132,7 +126,7 @@ class Learned(PositionEncoding):
 
     def __init__(self, size: int, dim: int):
         super().__init__()
-        self.size, self.dim = size, dim
+        self.size, self.dim, self.limit = size, dim, size
         checks.at_least(1, size=size, dim=dim)
         self.table = nn.Parameter(0.02 * torch.randn(size, dim))
 
@@ -170,7 +164,6 @@ class Rope(PositionEncoding):
         self._tables = {}  # turns of positions around 0, kept from call to call: every layer needs the same
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
-        m, n = positions_of(q, k, q_positions, k_positions)
         if not q.shape[-1] == k.shape[-1] == self.head_dim:
             wrong = k if q.shape[-1] == self.head_dim else q
             raise ValueError(
@@ -178,18 +171,20 @@ class Rope(PositionEncoding):
             )
         # Only m - n counts, so both may be moved alike: to the middle, where scales stay small and angles exact.
         if q_positions is None and k_positions is None and not torch.compiler.is_compiling():
+            _check_tokens(q, k, queries_are_last=True)
             queries, keys = q.shape[-2], k.shape[-2]
             (for_q, _), (_, for_k) = self._around_0(q, keys), self._around_0(k, keys)  # (positions, d/2, 2)
             first_q, first_k = (len(table) // 2 - (keys - 1) // 2 for table in (for_q, for_k))  # rows of position 0
             first_q += keys - queries
             return _times(q, for_q[first_q : first_q + queries]), _times(k, for_k[first_k : first_k + keys])
+        m, n = positions_of(q, k, q_positions, k_positions)
         low, high = _ends(m, n, q)
         centre = ((low + high) // 2)[..., None]
         by_query = centre[..., None] if n.ndim == q.ndim else centre
         return _times(q, self._turns(m - centre, q, self.xi)), _times(k, self._turns(n - by_query, k, -self.xi))
 
     def _turns(self, p: Tensor, x: Tensor, xi: Tensor) -> Tensor:
-        """exp((xi + i theta) p), real and imaginary part for each pair: p (..., length), result (..., length, d/2, 2)."""
+        """exp((xi + i theta) p), real and imaginary part for each pair: p (..., length) -> (..., length, d/2, 2)."""
         wide = _widest(x.device)
         p = p[..., None].to(x.device, wide)  # (..., length, 1)
         scale, angle = torch.exp(p * xi.to(x.device, wide)), p * self.theta.to(x.device, wide)  # (..., length, d/2)
@@ -229,10 +224,10 @@ class Xpos(Rope):
         self.longest = {dtype: theory.longest(dtype, head_dim, gamma, scale_base) for dtype in theory.FORMATS}
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
-        m, n = positions_of(q, k, q_positions, k_positions)
         if q_positions is None and k_positions is None:
             length = k.shape[-2]  # known without a look at the tensors: no waiting for a GPU
         else:
+            m, n = positions_of(q, k, q_positions, k_positions)
             low, high = _ends(m, n, q)
             length = int((high - low).max()) + 1
         for dtype in (str(x.dtype).removeprefix("torch.") for x in (q, k)):
@@ -347,6 +342,19 @@ class Shaw(PositionEncoding):
 
 
 # ---- small print ------------------------------------------------------------------------------------------------
+
+
+def _check_tokens(q: Tensor, k: Tensor, queries_are_last: bool) -> None:
+    for name, x in (("q", q), ("k", k)):
+        if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2]:
+            raise ValueError(
+                f"{name} is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, head_dim) are needed"
+            )
+    if queries_are_last and (q.shape[-2] > k.shape[-2] or k.ndim > q.ndim):
+        raise ValueError(
+            f"q has {q.shape[-2]} tokens and k has {k.shape[-2]}; with fewer keys, or keys of each query, give "
+            "q_positions"
+        )
 
 
 def _checked(name: str, positions, x: Tensor) -> Tensor:
