@@ -3,6 +3,10 @@
 A query looks at the landmarks of other blocks, and the tokens of a block share the weight that its landmark has won. So
 a look at the landmarks alone tells which blocks matter.
 
+    insert_landmarks, remove_landmarks, is_landmark    where they stand
+    grouped_softmax, landmark_attention                training: dense and causal
+    LandmarkCache                                      inference: k blocks are fetched for each query
+
 A block is `block` ordinary tokens and their landmark; an unfinished last one has none yet. Positions count landmarks.
 """
 
@@ -228,11 +232,10 @@ class LandmarkCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of new tokens (batch, heads, new, head_dim); their keys and values are kept for later ones."""
-        position, size, d, new = position or NoPosition(), self.block + 1, k.shape[-1], q.shape[2]
-        local = torch.cat((k, v), dim=-1)
+        d, local = k.shape[-1], torch.cat((k, v), dim=-1)
         if self._local is None:
             self._local = local[:, :, :0]
-            self._kept = local.new_empty(*local.shape[:2], 0, size, local.shape[-1], device=self.device)
+            self._kept = local.new_empty(*local.shape[:2], 0, self.block + 1, local.shape[-1], device=self.device)
             self._landmarks = k.new_empty(*k.shape[:2], 0, d, dtype=torch.promote_types(k.dtype, torch.float32))
         if local.shape[:2] != self._local.shape[:2] or q.shape[:-1] != k.shape[:-1]:
             raise ValueError(
@@ -240,38 +243,40 @@ class LandmarkCache:
                 f"head_dim) is needed, and batch and heads {tuple(self._local.shape[:2])} as in earlier calls"
             )
         local = torch.cat((self._local, local), dim=2)  # (batch, heads, local, 2 head_dim)
+        with torch.autocast(q.device.type, enabled=False):  # it would take the products in half precision
+            out = self._attend(q, local, d, position or NoPosition())
+        self._keep(local.detach(), d)
+        return out.to(v.dtype)
+
+    def _attend(self, q, local, d: int, position: PositionEncoding) -> Tensor:
+        """Attention of the last of the local tokens to what is fetched for them, and to the local ones so far."""
+        new, size = q.shape[2], self.block + 1
         slots = min(self.blocks, self.k + self.stingy)  # beyond k blocks, stingy ones leave a slot empty
-        consecutive = (
-            self.stingy or slots == self.blocks
-        )  # positions 0, 1, ... of what is fetched, and local ones go on
-        first = (slots if consecutive else self.blocks) * size  # position of the first local token
-        n_local = torch.arange(first, first + local.shape[2], device=q.device)
-        m = n_local[local.shape[2] - new :]
+        # Positions: what is fetched stands at 0, 1, ..., and the local tokens follow; or all stand at the true ones.
+        in_a_row = self.stingy or slots == self.blocks
+        there = slots * size  # so many keys are fetched
+        n_local = torch.arange(local.shape[2], device=q.device) + (there if in_a_row else self.blocks * size)
+        m = n_local[-new:]
 
         blocks = self._choose(q, position, m)  # (batch, heads, queries, slots), or 1 for some; -1: empty
         fetched = self._fetch(blocks).to(q.device)  # (batch, heads, there, 2 head_dim), or of each query
-        there = slots * size
-        if consecutive and fetched.ndim == 4:
+        if in_a_row and fetched.ndim == 4:
             scores = _scores(q, torch.cat((fetched[..., :d], local[..., :d]), dim=2), position)
         else:
-            n = torch.arange(slots, device=q.device).expand(blocks.shape) if consecutive else blocks
+            n = torch.arange(slots, device=q.device).expand(blocks.shape) if in_a_row else blocks
             n = (n[..., None] * size + torch.arange(size, device=q.device)).flatten(-2)  # (..., queries or 1, there)
             n = n[:, :, 0] if fetched.ndim == 4 else n
             parts = _scores(q, fetched[..., :d], position, m, n), _scores(q, local[..., :d], position, m, n_local)
             scores = torch.cat(parts, dim=-1)  # (batch, heads, queries, there + local)
         scores[..., self.block : there : size].masked_fill_(blocks < 0, -torch.inf)  # an empty slot's landmark
 
-        keys = there + local.shape[2]
+        keys = scores.shape[-1]
         weights = _GroupedSoftmax.apply(scores, range(self.block, keys, size), keys - new)
-        with torch.autocast(q.device.type, enabled=False):
-            wide = weights.dtype
-            out = _product(weights[..., :there], fetched[..., d:].to(wide)) + weights[..., there:] @ local[..., d:].to(
-                wide
-            )
-        shares = weights[..., :there].unflatten(-1, (slots, size)).sum(-1)
-        self.last = Fetched(blocks.expand(shares.shape), shares.detach(), weights[..., there:].sum(-1).detach())
-        self._keep(local.detach(), d)
-        return out.to(v.dtype)
+        of_slots, of_local = weights.split((there, keys - there), dim=-1)
+        shares = of_slots.detach().unflatten(-1, (slots, size)).sum(-1)
+        self.last = Fetched(blocks.expand(shares.shape), shares, of_local.detach().sum(-1))
+        fetched, local = (x[..., d:].to(weights.dtype) for x in (fetched, local))  # the values
+        return _product(of_slots, fetched) + of_local @ local
 
     def _choose(self, q, position, m) -> Tensor:
         """The block in each slot, in temporal order: (batch, heads, queries, slots), 1 where all have the same."""
@@ -301,25 +306,18 @@ class LandmarkCache:
         unit = torch.eye(d, dtype=landmarks.dtype, device=q.device).expand(*landmarks.shape[:2], d, d)
         slot = (slot - old + 1).clamp(min=0)
         n = slot * (self.block + 1) + self.block
-        with torch.autocast(q.device.type, enabled=False):
-            turned_q, turned = position.rotate(
-                q.to(landmarks.dtype),
-                torch.cat((unit, landmarks[:, :, old:]), dim=2),
-                m,
-                torch.cat((n[:1].expand(d), n[old:])),
-            )
-            back = turned_q @ turned[:, :, :d].mT  # A_n^T q, (batch, heads, queries, d)
-            products = back @ landmarks[:, :, :old].mT if self.index is None else self._search(back, old)
-            scores = torch.cat((products, turned_q @ turned[:, :, d:].mT), dim=-1) / math.sqrt(d)
+        keys, n_keys = torch.cat((unit, landmarks[:, :, old:]), dim=2), torch.cat((n[:1].expand(d), n[old:]))
+        turned_q, turned = position.rotate(q.to(landmarks.dtype), keys, m, n_keys)
+        back = turned_q @ turned[:, :, :d].mT  # A_n^T q, (batch, heads, queries, d)
+        products = back @ landmarks[:, :, :old].mT if self.index is None else self._search(back, old)
+        scores = torch.cat((products, turned_q @ turned[:, :, d:].mT), dim=-1) / math.sqrt(d)
         bias = position.bias(q, landmarks, m, n)
         return scores if bias is None else scores + bias
 
     def _search(self, back: Tensor, old: int) -> Tensor:
         """Products of the queries with the k old landmarks that the index finds for each, -inf for the others."""
-        products = back.new_full(
-            (*back.shape[:3], old + 1), -torch.inf
-        )  # the last column for what it does not find: -1
-        batch, heads, _, d = back.shape
+        batch, heads, queries, d = back.shape
+        products = back.new_full((batch, heads, queries, old + 1), -torch.inf)  # the last for what is not found: -1
         self._indices = self._indices or [self.index(d) for _ in range(batch * heads)]
         for row, index in enumerate(self._indices):
             b, h = divmod(row, heads)
@@ -356,8 +354,7 @@ def _scores(q, k, position: PositionEncoding, q_positions=None, k_positions=None
     bias = position.bias(q, k, q_positions, k_positions)
     q, k = position.rotate(q, k, q_positions, k_positions)
     wide = torch.promote_types(q.dtype, torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
-        scores = _product(q.to(wide), k.to(wide).mT) / math.sqrt(q.shape[-1])
+    scores = _product(q.to(wide), k.to(wide).mT) / math.sqrt(q.shape[-1])
     return scores if bias is None else scores + bias
 
 
@@ -383,8 +380,12 @@ def _check(scores: Tensor, is_landmark: Tensor, q_start: int) -> None:
     checks.at_least(0, q_start=q_start)
     if q_start + queries > keys:
         raise ValueError(f"q_start is {q_start}; with {queries} queries and {keys} keys at most {keys - queries} goes")
-    if is_landmark.dtype != torch.bool or len(shape) > scores.ndim or shape[-1:] != (keys,):
-        raise ValueError(f"is_landmark is {is_landmark.dtype} of shape {shape}; booleans (..., {keys}) are needed")
+    fits = len(shape) <= scores.ndim and all(a in (1, b) for a, b in zip(shape[::-1], scores.shape[::-1], strict=False))
+    if is_landmark.dtype != torch.bool or not fits or shape[-1:] != (keys,):
+        raise ValueError(
+            f"is_landmark is {is_landmark.dtype} of shape {shape}; booleans ({keys},), or what else broadcasts to "
+            f"the scores' {tuple(scores.shape)}, are needed"
+        )
     before = torch.nn.functional.pad(is_landmark[..., :-1], (1, 0), value=True)
     if (is_landmark & before).any():
         at = (is_landmark & before).nonzero()[0].tolist()
