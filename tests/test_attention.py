@@ -39,6 +39,7 @@ OWN = [
     Interval("nothing", lambda i: i + 5, lambda i: i + 2, period=1),
     Interval("next_blocks", lambda i: (i // 6 + 1) * 6, lambda i: i // 6 * 6 + 13, period=6),
     Interval("no_period", lambda i: i - i // 3, lambda i: i),
+    Interval("two_ahead", lambda i: 0, lambda i: i + 2, period=1),
 ]
 
 
@@ -199,6 +200,9 @@ def check_same(cheaper, encoding, case, seed, of_v=DIM):
 @example((masks.block_causal(8), 1, 26, 34, range(115, 141), range(107, 141)), 0, (128, 2**20))  # runs off the period
 @example((masks.causal(), 1, 10, 5, range(10), range(5, 10)), 0, (128, 2**20))  # queries before the first key
 @example((masks.causal(), 1, 10, 5, range(10), range(20, 25)), 0, (128, 2**20))  # no key for anyone
+@example((masks.causal(), 1, 10, 10, range(3, 13), range(10)), 0, (128, 2**20))  # as many queries as keys, but later
+@example((masks.causal(), 1, 7, 10, None, range(5, 15)), 0, (128, 2**20))  # the last ones of given positions
+@example((OWN[5], 1, 50, 50, None, None), 0, (128, 2**20))
 def test_windowed_is_attend(encoding, case, seed, sizes):
     with sized(*sizes):
         check_same(windowed, encoding, case, seed, of_v=5)
@@ -259,6 +263,7 @@ def check_map(encoding, case, seed):
     assert torch.allclose(together @ v, out, rtol=1e-6, atol=1e-9)
     found = torch.full_like(weights, -torch.inf)
     for here, there, scores, _ in pieces:
+        assert 0 <= there <= keys - scores.shape[-1]
         found[:, :, here : here + scores.shape[-2], there : there + scores.shape[-1]] = scores
     assert torch.allclose(found, attention.scores(q, k, mask, encoding, m, n), rtol=1e-6, atol=1e-6)
     places = [i for piece in pieces for i in range(piece.first_query, piece.first_query + piece.scores.shape[-2])]

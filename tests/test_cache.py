@@ -95,6 +95,7 @@ def test_any_chunks_of_long_texts_give_what_the_whole_gives(encoding, mask, cuts
         (masks.causal(), lambda length: length),
         (masks.block_causal(5) | masks.strided(4), lambda length: length),
         (OWN[1], lambda length: 40),
+        (OWN[2], lambda length: 0),
     ],
     ids=str,
 )

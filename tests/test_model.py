@@ -131,7 +131,8 @@ def test_padding_leaves_each_sequence_what_it_gets_alone():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
 def test_bytes_will_do_for_tokens(dtype):
-    for model in (make(), make(landmark_block=4)):
+    for block in (None, 4):  # a landmark's id, 256, is no byte
+        model = LanguageModel(ModelConfig(position=Rope(32), layers=1, landmark_block=block))
         assert torch.equal(model(text(12).to(dtype)), model(text(12)))
 
 
@@ -256,8 +257,9 @@ def test_sampled_frequencies_are_the_softmax():
 
 
 def test_tokens_come_as_soon_as_they_are_known():
-    model, calls = make(), []
+    model, calls, learns = make(), [], []
     model.register_forward_pre_hook(lambda module, given: calls.append(given[0].shape[1]))
+    model.register_forward_hook(lambda module, given, logits: learns.append(logits.requires_grad))
     tokens = model.generate(text(9, batch=1)[0], 5)
     assert calls == []
     next(tokens)
@@ -266,6 +268,7 @@ def test_tokens_come_as_soon_as_they_are_known():
     assert calls == [9, 1]
     assert len(list(tokens)) == 3
     assert calls == [9, 1, 1, 1, 1]
+    assert not any(learns)
 
 
 def test_generation_goes_on_from_a_cache():
