@@ -86,7 +86,8 @@ class Block(nn.Module):
         """x (batch, length, width); with a memory, a cache of this layer's, x goes on where that stopped."""
         normed = self.norm_attention(x)
         if memory is not None:
-            q, k, v = self.heads(normed, memory.inputs(normed))
+            context = memory.inputs(x)  # new tokens, and perhaps earlier ones
+            q, k, v = self.heads(normed, normed if context is x else self.norm_attention(context))
             seen = memory.attend(q, k, v, position)  # (batch, heads, length, head_dim)
         elif self.config.landmark_block:
             q, k, v = self.heads(normed, normed)
@@ -218,7 +219,7 @@ class LanguageModel(nn.Module):
         before, block = start, self.config.landmark_block
         if block:
             before = start - start // (block + 1)
-            tokens = landmark.insert_landmarks(tokens.long(), block, top, before)  # bytes do not hold the landmark's id
+            tokens = landmark.insert_landmarks(tokens, block, top, before)
         x = self.embedding(tokens.long())
         positions = torch.arange(start, start + x.shape[1], device=x.device) if start else None  # None: 0, 1, 2, ...
         return self.position.embed(x, positions), before

@@ -272,6 +272,7 @@ def check_map(encoding, case, seed):
 
 @exact
 @given(case=cases(), seed=seeds, sizes=sizes_of_windows)
+@example((OWN[2], 1, 1, 1, None, None), 0, (128, 2**20))  # a window without keys
 @settings(max_examples=20)
 def test_windows_make_the_dense_map(encoding, case, seed, sizes):
     with sized(*sizes):
@@ -411,9 +412,10 @@ class Allocations(TorchDispatchMode):
 
 def allocated(mask, encoding, length, gradients):
     q, k, v = (x.requires_grad_(gradients) for x in draw(0, length, length, batch=1, dtype=torch.float32))
-    warm = windowed(q, k, v, mask, encoding).sum()  # tables are made, and torch imports what it needs
-    if gradients:
-        warm.backward()
+    with Allocations():  # tables are made, and torch imports what it needs
+        warm = windowed(q, k, v, mask, encoding).sum()
+        if gradients:
+            warm.backward()
     given = Allocations()
     tracemalloc.start()
     with given:

@@ -113,10 +113,11 @@ def check_state(tab, figure, indexes):
             if numbers.dtype.kind not in "biuf":
                 continue
             found = np.array(drawn[name], dtype=float)
-            if name != "z" and wanted.layout[f"{name}axis"].type == "log":  # only what is positive has a place there
+            axis = f"{name}axis{(trace[f'{name}axis'] or name)[1:]}" if name != "z" else ""  # "yaxis2" of a trace on y2
+            if axis and wanted.layout[axis].type == "log":  # only what is positive has a place there
                 seen = numbers > 0
                 numbers, found = np.log10(numbers[seen]), np.log10(found[seen])
-            room = (np.nanmax(numbers) - np.nanmin(numbers)) / 4_000 + 1e-6
+            room = (np.nanmax(numbers) - np.nanmin(numbers)) / 4_000 + 1e-6 * max(1, np.nanmax(abs(numbers)))
             assert np.allclose(found, numbers, rtol=0, atol=room, equal_nan=True), (values, name)
     root = tab.locator(f"#lex-{figure.id}")
     assert root.locator(".lex-readouts dt").all_text_contents() == [name for name, _ in readouts]

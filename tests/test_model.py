@@ -476,3 +476,31 @@ def test_weights_start_small_and_those_that_add_up_smaller():
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_memory_of_inputs_teaches_projections_and_norm_and_stops_before_earlier_layers():
+    """Transformer-XL in one layer, written out: keys and values from the normed inputs, old ones under a stop."""
+    torch.manual_seed(0)
+    model = LanguageModel(ModelConfig(position=Rope(8), width=16, heads=2, hidden=16, layers=1, vocabulary=11))
+    tokens, old = torch.randint(11, (2, 12)), 6
+    memory = [SegmentCache(masks.segment_recurrent(6, 6))]
+    model(tokens[:, :old], cache=memory)
+    model.zero_grad()
+    logits = model(tokens[:, old:], cache=memory)
+    logits.square().sum().backward()
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+    model.zero_grad()
+    (block,) = model.blocks
+    x = model.embedding(tokens)
+    x = torch.cat((x[:, :old].detach(), x[:, old:]), dim=1)
+    normed = block.norm_attention(x)
+    q, k, v = block.heads(normed[:, old:], normed)
+    seen = attention.attend(q, k, v, masks.causal(), model.position)
+    y = x[:, old:] + block.out(seen.transpose(1, 2).flatten(-2))
+    y = y + block.feed(block.norm_feed(y))
+    wanted = model.predict(model.norm(y))
+    assert torch.allclose(logits, wanted, atol=1e-5)
+    wanted.square().sum().backward()
+    for name, weight in model.named_parameters():
+        assert torch.allclose(found[name], weight.grad, atol=1e-4), name
