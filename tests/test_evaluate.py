@@ -138,7 +138,7 @@ def test_resolution_is_eq_3_of_the_mean_scores_of_eq_11(sizes, length, mask, pos
                             by_distance.setdefault(i - j, []).append(scores[head, i, j].item())
             s = [np.mean(by_distance[n]) for n in range(len(by_distance))]
             assert found[layer, head].tolist() == pytest.approx(s, abs=1e-4)
-            p = naive.softmax(s[:-1]) + [math.exp(s[-1]) / sum(math.exp(x) for x in s[:-1])]
+            p = [*naive.softmax(s[:-1]), math.exp(s[-1]) / sum(math.exp(x) for x in s[:-1])]
             wanted = sum(p[i] * (p[i] - p[i + 1]) for i in range(len(s) - 1))
             assert resolutions[layer, head] == pytest.approx(wanted, rel=1e-3, abs=1e-7)
 

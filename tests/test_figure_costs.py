@@ -2,19 +2,18 @@
 
 import json
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import charts
 import notebooks
 from lexviz import attention, explore, masks
 from lexviz.cache import KeyValueCache
 from lexviz.figures import costs
 
-CHAPTER = notebooks.ROOT / "book" / "06-blockwise-causal-attention.ipynb"
-CELLS = nbformat.read(CHAPTER, as_version=4).cells
+CELLS = charts.cells("06-blockwise-causal-attention")
 LONGEST = {"every pair, attend": 4096, "causal, in one pass": 16384}
 
 

@@ -3,21 +3,19 @@
 import itertools
 import math
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import charts
 import naive
-import notebooks
-from lexviz import explore, positions
+from lexviz import positions
 from lexviz.figures import fingerprints
 from lexviz.figures.fingerprints import HEAD, HEADS, NAMES, SHIFTS, TOKENS, TRAINED, WIDTH, encoding
-from test_figures import states
 
-CHAPTER = notebooks.ROOT / "book" / "02-saying-where-a-token-is.ipynb"
+CHAPTER = charts.cells("02-saying-where-a-token-is")
 
 
 class Lines(positions.PositionEncoding):
@@ -32,9 +30,7 @@ class Lines(positions.PositionEncoding):
         return 4.0 * (n % self.width == 0) - n // self.width
 
 
-KNOWN = {**vars(explore), "fingerprints": fingerprints, "Lines": Lines}
-CALLS = [cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.source.startswith("explore(")]
-FIGURES = {figure.id: figure for figure in (eval(call, KNOWN) for call in CALLS)}
+FIGURES = charts.made_in(CHAPTER, fingerprints=fingerprints, Lines=Lines)
 
 
 def array(values):
@@ -42,7 +38,7 @@ def array(values):
 
 
 def test_the_chapter_has_these_figures():
-    assert {name: len(states(figure)) for name, figure in FIGURES.items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "fingerprints": 192,
         "who-is-heard": 40,
         "table-one": 32,
@@ -53,7 +49,7 @@ def test_the_chapter_has_these_figures():
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
 def test_states_have_the_same_traces_and_few_points(figure):
     first = figure.state(**figure.first)
-    for values in states(figure)[::19]:
+    for values in charts.states(figure)[::19]:
         made, readouts = figure.state(**values)
         for trace, other in zip(made.data, first[0].data, strict=True):
             same = ("name", "type", "xaxis", "yaxis", "showlegend", "hovertemplate")
@@ -282,7 +278,7 @@ def test_the_printed_order_of_sine_and_cosine():
 
 
 def test_links_in_the_text_name_states_of_the_figure():
-    text = "".join(cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells)
+    text = "".join(cell.source for cell in CHAPTER)
     links = [part.split('"')[0] for part in text.split('href="#fingerprints:')[1:]]
     assert len(links) == 9
     controls = FIGURES["fingerprints"].controls

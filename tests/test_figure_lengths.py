@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import charts
 import notebooks
 from lexviz import explore, masks, runs
 from lexviz.figures import lengths
@@ -47,12 +48,6 @@ def chapter():
     return names, found
 
 
-def states(figure):
-    """The values of the controls in each state of a figure."""
-    product = itertools.product(*(control.values for control in figure.controls.values()))
-    return [dict(zip(figure.controls, values, strict=True)) for values in product]
-
-
 def plotted(result):
     """{name: (x, y)} of the traces, and {name: value} of the read-outs."""
     figure, readouts = result
@@ -60,7 +55,7 @@ def plotted(result):
 
 
 def test_the_pages_have_these_figures(chapter):
-    assert {name: len(states(figure)) for name, figure in chapter[1].items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in chapter[1].items()} == {
         "reading-on": 31,
         "by-length": 14,
         "by-place": 32,
@@ -72,7 +67,7 @@ def test_the_pages_have_these_figures(chapter):
 def test_states_have_the_same_traces_and_few_points(chapter, name):
     figure = chapter[1][name]
     first = figure.state(**figure.first)
-    for values in states(figure):
+    for values in charts.states(figure):
         made, readouts = figure.state(**values)
         for trace, other in zip(made.data, first[0].data, strict=True):
             same = ("name", "type", "mode", "line", "hovertemplate")

@@ -1,25 +1,22 @@
 """What the figures of chapter 3 plot, against complex numbers and loops; the solutions of its exercises."""
 
 import cmath
-import itertools
 import math
 import re
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import charts
 import naive
-import notebooks
 from lexviz import explore
 from lexviz.figures import pairs
 from lexviz.positions import Rope
 
-CHAPTER = notebooks.ROOT / "book" / "03-deriving-xpos.ipynb"
-CELLS = nbformat.read(CHAPTER, as_version=4).cells
+CELLS = charts.cells("03-deriving-xpos")
 NAMES = {**vars(explore), "pairs": pairs}
 FIGURES = {}
 for cell in CELLS:
@@ -28,12 +25,6 @@ for cell in CELLS:
         exec(before, NAMES)
         figure = eval(f"explore({call}", NAMES)
         FIGURES[figure.id] = figure
-
-
-def states(figure):
-    """The values of the controls in each state of a figure."""
-    product = itertools.product(*(control.values for control in figure.controls.values()))
-    return [dict(zip(figure.controls, values, strict=True)) for values in product]
 
 
 def plotted(result):
@@ -57,7 +48,7 @@ def check_states(figure, every):
         return [trace.to_plotly_json() for trace in made.data]
 
     first, first_readouts = figure.state(**figure.first)
-    for values in states(figure)[::every]:
+    for values in charts.states(figure)[::every]:
         made, readouts = figure.state(**values)
         assert [name for name, _ in readouts] == [name for name, _ in first_readouts]
         for trace, other in zip(traces(made), traces(first), strict=True):
@@ -73,7 +64,7 @@ def check_states(figure, every):
 
 
 def test_the_chapter_has_these_figures():
-    assert {name: len(states(figure)) for name, figure in FIGURES.items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "two-tokens": 357,
         "all-pairs": 234,
         "one-pair": 378,

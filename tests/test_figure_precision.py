@@ -1,48 +1,27 @@
 """What the figures of chapter 5 plot, against loops and complex numbers; its theorems and its solutions."""
 
 import cmath
-import itertools
 import math
 import re
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import charts
 import naive
-import notebooks
-from lexviz import explore, theory
+from lexviz import theory
 from lexviz.figures import precision
 
-CHAPTER = notebooks.ROOT / "book" / "05-attention-with-xpos.ipynb"
-CELLS = nbformat.read(CHAPTER, as_version=4).cells
-NAMES = {**vars(explore), "precision": precision}
-CALLS = [cell.source for cell in CELLS if cell.source.startswith("explore(")]
-FIGURES = {figure.id: figure for figure in (eval(call, NAMES) for call in CALLS)}
-
-
-def states(figure):
-    """The values of the controls in each state of a figure."""
-    product = itertools.product(*(control.values for control in figure.controls.values()))
-    return [dict(zip(figure.controls, values, strict=True)) for values in product]
-
-
-def plotted(result):
-    """{name: (x, y)} of the upper panel, {name: (x, y)} of the lower one, and {name: value} of the read-outs."""
-    figure, readouts = result
-    above, below = (
-        {trace.name: (np.array(trace.x), np.array(trace.y)) for trace in figure.data if trace.xaxis == axis}
-        for axis in (None, "x2")
-    )
-    return above, below, {name: value for name, value, _ in readouts}
+CELLS = charts.cells("05-attention-with-xpos")
+FIGURES = charts.made_in(CELLS, precision=precision)
 
 
 def check_states(figure, every):
     first = figure.state(**figure.first)
-    for values in states(figure)[::every]:
+    for values in charts.states(figure)[::every]:
         made, readouts = figure.state(**values)
         for trace, other in zip(made.data, first[0].data, strict=True):
             same = ("type", "mode", "xaxis", "yaxis", "line", "showlegend")
@@ -60,7 +39,7 @@ def check_states(figure, every):
 
 
 def test_the_chapter_has_these_figures():
-    assert {name: len(states(figure)) for name, figure in FIGURES.items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "rounded-angles": 45,
         "moved-centre": 114,
         "two-layouts": 72,
@@ -95,7 +74,7 @@ def test_an_angle_is_rounded_three_times_and_its_error_bounded(dtype, position):
 @pytest.mark.parametrize("dtype", precision.FORMATS)
 @pytest.mark.parametrize(("distance", "pairs"), [(1, "all"), (10, "0"), (100, "1"), (100, "16")])
 def test_lexviz_stays_level_and_rounded_angles_within_their_bound(dtype, distance, pairs):
-    above, below, readouts = plotted(precision.rounded_angles(dtype, distance, pairs))
+    above, below, readouts = charts.panels(precision.rounded_angles(dtype, distance, pairs))
     numbers = range(32) if pairs == "all" else [int(pairs)]
     level = sum(math.cos(distance * naive.theta(i, 64)) for i in numbers) / len(numbers)
     assert above["exactly"][1] == pytest.approx([level, level])
@@ -126,7 +105,7 @@ def test_what_the_chapter_says_of_rounded_angles():
 
     assert 50 < int(first("bfloat16")) < 200
     assert 6 < int(first("float16")) / int(first("bfloat16")) < 12
-    n, score = plotted(precision.rounded_angles("bfloat16", 10, "all"))[0]["angles in bfloat16"]
+    n, score = charts.panels(precision.rounded_angles("bfloat16", 10, "all"))[0]["angles in bfloat16"]
     assert np.array_equal(score[n > 10_000], np.ones((n > 10_000).sum()))
     assert first("float32", 1, "0") == "no position"
     assert int(first("float32", 1, "1")) > 1_000_000
@@ -162,7 +141,7 @@ def naive_weights(query, cache, scale_base, head):
 def test_a_cache_gives_the_weights_of_its_centres(cache, query, scale_base):
     ours, right = (naive_weights(query, kind, scale_base, head=3) for kind in (cache, "keys before rotation"))
     assert precision._weights(query, cache, scale_base)[3] == pytest.approx(ours)
-    above, below, _ = plotted(precision.moved_centre(query, cache, scale_base))
+    above, below, _ = charts.panels(precision.moved_centre(query, cache, scale_base))
     zeta = naive.zeta(0, 64) ** (1 / scale_base)
     n, exact = above["XPos"]
     assert exact == pytest.approx(zeta ** (query - n))
@@ -230,7 +209,7 @@ def test_scores_of_layouts(m, n, rotation, scale):
 @pytest.mark.parametrize("scale", precision.LAYOUTS)
 @pytest.mark.parametrize("distance", [0, 256])
 def test_both_panels_show_the_scores_of_layouts(rotation, scale, distance):
-    above, below, readouts = plotted(precision.two_layouts(distance, rotation, scale, 512))
+    above, below, readouts = charts.panels(precision.two_layouts(distance, rotation, scale, 512))
     name = f"rotation {rotation}, scale {scale}"
     for panel, at in ((above, lambda x: (x + distance, x)), (below, lambda x: (x, 0))):
         x, y = panel[name]
@@ -246,7 +225,7 @@ def test_both_panels_show_the_scores_of_layouts(rotation, scale, distance):
 def test_one_mixture_passes_a_loose_test_for_being_relative_and_the_other_does_not():
     def wanders(rotation, scale):
         return np.ptp(
-            plotted(precision.two_layouts(256, rotation, scale, 512))[0][f"rotation {rotation}, scale {scale}"][1]
+            charts.panels(precision.two_layouts(256, rotation, scale, 512))[0][f"rotation {rotation}, scale {scale}"][1]
         )
 
     assert wanders("neighbours", "halves") < 0.15

@@ -5,23 +5,19 @@ import itertools
 import re
 import textwrap
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import notebooks
-from lexviz import explore, masks
+import charts
+from lexviz import masks
 from lexviz.cache import KeyValueCache
 from lexviz.figures import reading
 
-CHAPTER = notebooks.ROOT / "book" / "06-blockwise-causal-attention.ipynb"
-CELLS = nbformat.read(CHAPTER, as_version=4).cells
-NAMES = {**vars(explore), "reading": reading}
-CALLS = [cell.source for cell in CELLS if cell.source.startswith("explore(\n    reading.")]
-FIGURES = {figure.id: figure for figure in (eval(call, NAMES) for call in CALLS)}
+CELLS = charts.cells("06-blockwise-causal-attention")
+FIGURES = charts.made_in(CELLS, "explore(\n    reading.", reading=reading)
 
 # One's own idea of who sees whom: f(i, j, block, window), for loops.
 SEES = {
@@ -30,12 +26,6 @@ SEES = {
     "sliding window": lambda i, j, block, window: 0 <= i - j < window,
     "segments with memory": lambda i, j, block, window: i - i % block - window <= j <= i,
 }
-
-
-def states(figure):
-    """The values of the controls in each state of a figure."""
-    product = itertools.product(*(control.values for control in figure.controls.values()))
-    return [dict(zip(figure.controls, values, strict=True)) for values in product]
 
 
 def plotted(result):
@@ -50,7 +40,7 @@ def table(n, sees):
 
 def check_states(figure, every):
     first, first_readouts = figure.state(**figure.first)
-    for values in states(figure)[::every]:
+    for values in charts.states(figure)[::every]:
         made, readouts = figure.state(**values)
         assert [name for name, _ in readouts] == [name for name, _ in first_readouts]
         for trace, other in zip(made.data, first.data, strict=True):
@@ -66,7 +56,7 @@ def check_states(figure, every):
 
 
 def test_the_chapter_has_these_figures():
-    assert {name: len(states(figure)) for name, figure in FIGURES.items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "one-mask": 297,
         "what-a-query-sees": 288,
         "two-masks": 324,

@@ -4,42 +4,23 @@ import itertools
 import math
 import struct
 
-import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import charts
 import naive
-import notebooks
-from lexviz import explore, theory
+from lexviz import theory
 from lexviz.figures import oscillation, palette
 
-CHAPTER = notebooks.ROOT / "book" / "04-oscillation-versus-decay.ipynb"
-NAMES = {**vars(explore), "oscillation": oscillation}
-CALLS = [cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.source.startswith("explore(")]
-FIGURES = {figure.id: figure for figure in (eval(call, NAMES) for call in CALLS)}
-
-
-def states(figure):
-    """The values of the controls in each state of a figure."""
-    product = itertools.product(*(control.values for control in figure.controls.values()))
-    return [dict(zip(figure.controls, values, strict=True)) for values in product]
-
-
-def plotted(result):
-    """{name: (x, y)} of the upper panel, {name: (x, y)} of the lower one, and {name: value} of the read-outs."""
-    figure, readouts = result
-    above, below = (
-        {trace.name: (np.array(trace.x), np.array(trace.y)) for trace in figure.data if trace.xaxis == axis}
-        for axis in (None, "x2")
-    )
-    return above, below, {name: value for name, value, _ in readouts}
+CHAPTER = charts.cells("04-oscillation-versus-decay")
+FIGURES = charts.made_in(CHAPTER, oscillation=oscillation)
 
 
 def check_states(figure, every):
     first = figure.state(**figure.first)
-    for values in states(figure)[::every]:
+    for values in charts.states(figure)[::every]:
         made, readouts = figure.state(**values)
         for trace, other in zip(made.data, first[0].data, strict=True):
             same = ("name", "type", "mode", "xaxis", "yaxis", "line", "legendgroup", "showlegend", "hovertemplate")
@@ -51,7 +32,7 @@ def check_states(figure, every):
 
 
 def test_the_chapter_has_these_figures():
-    assert {name: len(states(figure)) for name, figure in FIGURES.items()} == {
+    assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "oscillation-and-decay": 360,
         "one-frequency": 96,
         "resolution-landscape": 120,
@@ -126,7 +107,7 @@ def test_xpos_loses_little_at_the_points_of_rope(head_dim, last, log):
 @pytest.mark.parametrize("distance", [256, 2048, 16384])
 def test_both_curves_are_the_expected_score(gamma, scale_base, head_dim, distance, axis):
     result = oscillation.oscillation_and_decay(gamma, scale_base, head_dim, distance, axis)
-    above, _, readouts = plotted(result)
+    above, _, readouts = charts.panels(result)
     n = above["RoPE"][0]
     assert np.array_equal(n, above["XPos"][0])
     for name, of in (("RoPE", None), ("XPos", gamma)):
@@ -153,7 +134,7 @@ def test_both_curves_are_the_expected_score(gamma, scale_base, head_dim, distanc
 @pytest.mark.parametrize("pair", [0, 1, 8, 17, 31])
 @pytest.mark.parametrize("gamma", [0.4, 0.1])
 def test_one_frequency_is_one_term_of_the_sum(pair, gamma):
-    above, below, readouts = plotted(oscillation.one_frequency(pair, gamma))
+    above, below, readouts = charts.panels(oscillation.one_frequency(pair, gamma))
 
     def term(n, i):
         return math.cos(n * naive.theta(i, 64)) * naive.zeta(i, 64, gamma) ** (n / 512)
@@ -177,7 +158,7 @@ def test_one_frequency_is_one_term_of_the_sum(pair, gamma):
 
 @pytest.mark.parametrize(("gamma", "scale", "head_dim"), [(0.4, 1.0, 64), (0.4, 0.125, 64), (1.6, 0.25, 8)])
 def test_both_panels_show_the_resolution(gamma, scale, head_dim):
-    above, below, readouts = plotted(oscillation.resolution_landscape(gamma, scale, head_dim))
+    above, below, readouts = charts.panels(oscillation.resolution_landscape(gamma, scale, head_dim))
     n = np.arange(oscillation.REACH + 2)
     for base in oscillation.BASES:
         for panel, at in ((above, lambda x: (x, scale)), (below, lambda x: (gamma, x))):
@@ -200,7 +181,7 @@ def test_both_panels_show_the_resolution(gamma, scale, head_dim):
 @pytest.mark.parametrize("head_dim", [64, 128])
 @pytest.mark.parametrize("scale", [0.125, 0.5, 1.0, 4.0])
 def test_with_a_large_head_forgetting_has_the_highest_resolution(head_dim, scale):
-    above, _, _ = plotted(oscillation.resolution_landscape(0.4, scale, head_dim))
+    above, _, _ = charts.panels(oscillation.resolution_landscape(0.4, scale, head_dim))
     curves = [above[f"B = {base}"][1] for base in sorted(oscillation.BASES)]
     assert np.all(np.diff(curves, axis=1) <= 1e-12)  # falls with gamma
     assert np.all(np.diff(curves, axis=0) <= 1e-12)  # and with B
@@ -209,7 +190,7 @@ def test_with_a_large_head_forgetting_has_the_highest_resolution(head_dim, scale
 
 @pytest.mark.parametrize("scale", [0.125, 0.25, 0.5])
 def test_with_a_small_head_and_small_scores_rope_has(scale):
-    above, _, _ = plotted(oscillation.resolution_landscape(0.4, scale, 8))
+    above, _, _ = charts.panels(oscillation.resolution_landscape(0.4, scale, 8))
     others = [r for name, (_, r) in above.items() if name not in ("RoPE", "chosen")]
     assert np.all(np.stack(others) < above["RoPE"][1])
 
@@ -230,7 +211,7 @@ def half(value):
 @pytest.mark.parametrize("tokens", [16, 1024, 8192, 16384])
 @pytest.mark.parametrize("centred", [False, True])
 def test_fp16_stores_what_is_drawn(gamma, scale_base, tokens, centred):
-    above, _, readouts = plotted(oscillation.what_fp16_holds(gamma, scale_base, tokens, centred))
+    above, _, readouts = charts.panels(oscillation.what_fp16_holds(gamma, scale_base, tokens, centred))
     zeta, start = naive.zeta(0, 64, gamma), -(tokens // 2) if centred else 0
     fits = True
     for name, sign in (("queries", 1), ("keys", -1)):

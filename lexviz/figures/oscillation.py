@@ -73,11 +73,11 @@ def _line(name, x, y, colour, dash="solid", width=1.6, hover="%{x:,}: %{y:.2f}",
 
 
 def _stacked(traces_above, traces_below) -> list[dict]:
-    """The traces of two panels, one above the other; `_panels` gives their axes."""
+    """The traces of two panels, one above the other; `panels` gives their axes."""
     return [*traces_above, *(trace | {"xaxis": "x2", "yaxis": "y2"} for trace in traces_below)]
 
 
-def _panels(x: dict, y: dict, x2: dict, y2: dict, height: int, gap: float) -> dict:
+def panels(x: dict, y: dict, x2: dict, y2: dict, height: int, gap: float) -> dict:
     """The layout of two panels: the upper one's axes x and y, the lower one's x2 and y2."""
     middle = (1 - gap) / 2
     return {
@@ -160,7 +160,7 @@ def one_frequency(pair, gamma):
         ],
     )
     axis = {"type": "log", "range": [0, math.log10(FARTHEST)], "tickvals": [1, 10, 100, 1000]}
-    layout = _panels(
+    layout = panels(
         x={**axis, "showticklabels": False},
         y={"title": "this pair", "range": [-1.08, 1.08]},
         x2={**axis, "title": "distance n", "matches": "x"},
@@ -219,7 +219,7 @@ def resolution_landscape(gamma, scale, head_dim):
     below, y2 = panel(SCALES, (gamma,), SCALES, scale, False)
     ticks = {"type": "log", "tickvals": [0.1, 0.2, 0.5, 1, 2, 5]}
     x, x2 = ({**ticks, "range": np.log10([v[0], v[-1]]).tolist()} for v in (GAMMAS, SCALES))
-    layout = _panels(
+    layout = panels(
         x={**x, "title": "gamma"}, y=y, x2={**x2, "title": "scale of the scores c"}, y2=y2, height=600, gap=0.2
     )
     at = [_score(REACH, head_dim, gamma), rope, forgotten]

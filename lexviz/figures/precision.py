@@ -14,7 +14,7 @@ import torch
 
 from lexviz import theory
 from lexviz.figures import palette
-from lexviz.figures.oscillation import few
+from lexviz.figures.oscillation import few, panels
 from lexviz.positions import Rope, Xpos
 
 HEAD_DIM = 64
@@ -27,18 +27,6 @@ def _line(name, x, y, colour, dash="solid", width=1.8, hover="%{x:,}: %{y:.3g}",
     axes = {"xaxis": "x2", "yaxis": "y2"} if below else {}
     trace = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
     return trace | axes | {"hovertemplate": f"{hover}<extra>{name}</extra>"} | more
-
-
-def _panels(x: dict, y: dict, x2: dict, y2: dict, height: int = 540, gap: float = 0.16) -> dict:
-    """The layout of two panels, one above the other."""
-    middle = (1 - gap) / 2
-    return {
-        "xaxis": {"anchor": "y", **x},
-        "yaxis": {"anchor": "x", "domain": [1 - middle, 1], **y},
-        "xaxis2": {"anchor": "y2", **x2},
-        "yaxis2": {"anchor": "x2", "domain": [0, middle], **y2},
-        "height": height,
-    }
 
 
 def _title(text: str) -> dict:
@@ -110,11 +98,12 @@ def rounded_angles(dtype, distance, pairs):
     ]
     axis = {"type": "log", "range": [0, 7], "tickvals": [1, 100, 10_000, 1_000_000], "tickangle": 0}
     axis["ticktext"] = ["1", "100", "10,000", "1 million"]
-    layout = _panels(
+    layout = panels(
         x={**axis, "showticklabels": False},
         y={"title": _title("score"), "range": [-1.08, 1.08]},
         x2={**axis, "title": _title("position of the key"), "matches": "x"},
         y2={"title": _title("error"), "type": "log", "range": [-9, 0.6], "dtick": 3, "exponentformat": "power"},
+        height=540,
         gap=0.06,
     )
     off = np.flatnonzero(abs(short - level)[held] > 0.01)
@@ -214,7 +203,7 @@ def moved_centre(query, cache, scale_base):
         ),
         _line("this token", [query, query], [0, 1], GREY, "dot", 1, below=True, showlegend=False),
     ]
-    layout = _panels(
+    layout = panels(
         x={"title": _title("position of the key"), "range": [0, query]},
         y={"title": _title("scales, multiplied"), "type": "log", "range": reach, **ticks},
         x2={"title": _title("position of the newest token"), "range": [0, 1.02 * STEPS[-1]]},
@@ -291,7 +280,7 @@ def two_layouts(distance, rotation, scale, scale_base):
         _line(name, drawn, away[drawn], WRONG, width=1.6, below=True, showlegend=False),
         _line("this distance", [distance] * 2, [-8, 34], GREY, "dot", 1, below=True, showlegend=False),
     ]
-    layout = _panels(
+    layout = panels(
         x={"title": _title("position of the key"), "range": [0, WALK]},
         y={"title": _title("score"), "range": [level - 9, level + 9]},
         x2={"title": _title("distance, the key at 0"), "range": [0, FAR]},
