@@ -57,16 +57,22 @@ def _line(name: str, x, y, encoding: str, **more) -> dict:
     return {"type": "scatter", "name": name, "x": x, "y": y, "line": line, "hovertemplate": hover, **more}
 
 
-def _beyond(length: int, edge: float, low: float, high: float) -> tuple[dict, dict]:
-    """The upright line at the training length, a trace; and what is shaded to the right of it, a shape."""
+def _beyond(length: int, edge: float, low: float, high: float, log: bool = False) -> tuple[dict, dict, dict]:
+    """The upright line at the training length, a trace; what is shaded to the right of it, a shape; and what it is."""
     line = {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}
     upright = {"type": "scatter", "mode": "lines", "name": "training length", "x": [length] * 2, "y": [low, high]}
     shade = {"type": "rect", "x0": length, "x1": edge, "y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
-    shade |= {"fillcolor": "rgba(212,95,166,0.07)", "line": {"width": 0}}
-    return upright | {"line": line, "hovertemplate": "%{x:,} bytes<extra>training length</extra>"}, shade
+    shade |= {"fillcolor": palette.LIMIT, "opacity": 0.07, "line": {"width": 0}}
+    label = {"text": "beyond training", "x": math.log10(length) if log else length, "y": 1, "yref": "paper"}
+    label |= {"xanchor": "left", "yanchor": "top", "showarrow": False}
+    return upright | {"line": line, "hovertemplate": "%{x:,} bytes<extra>training length</extra>"}, shade, label
 
 
-PERPLEXITY = {"title": "perplexity", "type": "log", "tickvals": [1, 2, 3, 4, 5, 7, 10, 20, 30, 50, 100, 200, 500]}
+PERPLEXITY = {
+    "title": "perplexity (lower is better)",
+    "type": "log",
+    "tickvals": [1, 2, 3, 4, 5, 7, 10, 20, 30, 50, 100, 200, 500],
+}
 
 
 def _heights(values) -> tuple[float, float]:
@@ -90,15 +96,16 @@ def _by_place(recorded: dict, read: int, blocks: bool):
         traces.append(_line(name, middle, np.exp(nats[seen]), name, mode="lines"))
         readouts.append((f"perplexity of the last {length} bytes, {name}", _three(np.exp(nats[last].mean())), ""))
     longest = int(ends[-1])
-    upright, shade = _beyond(length, 1.01 * longest, low, high)
+    upright, shade, label = _beyond(length, 1.04 * longest, low, high)
     layout = {
         "xaxis": {
             "title": "place in the text, bytes",
-            "range": [0, 1.01 * longest],
+            "range": [0, 1.04 * longest],
             "tickvals": [length, *(longest * k // 4 for k in (1, 2, 3, 4))],
         },
         "yaxis": {**PERPLEXITY, "range": np.log10([low, high]).tolist()},
         "shapes": [shade],
+        "annotations": [label],
     }
     return go.Figure([*traces, upright], layout), readouts
 
@@ -112,9 +119,9 @@ def start_here(recorded: dict):
     """The first figure of the book: two models read on, past the length that they were trained at."""
 
     def reading_on(read):
-        """Two small models read texts that are sixteen times as long as any that they were trained on. The line is the
-        perplexity at each place in the text: among how many equally likely bytes the model wavers there. Lower is
-        better; the axis is logarithmic.
+        """Two small models read texts that are sixteen times as long as any that they were trained on. Each line is
+        the perplexity by place in the text: among how many equally likely bytes the model wavers there. Its axis is
+        logarithmic.
 
         The models differ in nothing but the position encoding. Up to the dashed line, the training length, they are
         equally good. Past it, in the shaded part, RoPE soon loses its way, and XPos gets worse a little at a time.
@@ -128,8 +135,8 @@ def places(recorded: dict):
     """Loss by place, with both masks."""
 
     def by_place(read, blocks):
-        """Perplexity at each place of a text of 4,096 bytes, each point the mean over 64 neighbouring places. To the
-        right of the dashed line, in the shaded part, stand places that no text in training had.
+        """Perplexity by place in texts of 4,096 bytes, each point from the mean loss at 64 neighbouring places of all
+        texts. To the right of the dashed line, in the shaded part, stand places that no text in training had.
 
         With blockwise causal attention every byte sees its own block of 128 bytes and the block before it, and nothing
         else.
@@ -168,7 +175,7 @@ def lengths(recorded: dict):
             traces.append(_line(f"{name}, no blocks", x, y, name, mode="lines", **dotted))
         ticks = sorted(plain["RoPE"])
         ends = [ticks[0] / 1.15, ticks[-1] * 1.15]
-        upright, shade = _beyond(trained, ends[1], low, high)
+        upright, shade, label = _beyond(trained, ends[1], low, high, log=True)
         layout = {
             "xaxis": {
                 "title": "length of the text, bytes",
@@ -178,6 +185,7 @@ def lengths(recorded: dict):
             },
             "yaxis": {**PERPLEXITY, "range": np.log10([low, high]).tolist()},
             "shapes": [shade],
+            "annotations": [label],
         }
         readouts = []
         for name in RUNS:
@@ -220,11 +228,11 @@ def changes(measured: dict):
             for name in names
         ]
         strip = {"type": "rect", "x0": NO_CHANGE / 10, "x1": NO_CHANGE * 10, "y0": 0, "y1": 1, "yref": "paper"}
-        strip |= {"fillcolor": "rgba(128,134,145,0.18)", "line": {"width": 0}, "layer": "below"}
+        strip |= {"fillcolor": palette.REFERENCE, "opacity": 0.18, "line": {"width": 0}, "layer": "below"}
         ticks = [NO_CHANGE, 1e-9, 1e-6, 1e-3, 1]
         layout = {
             "xaxis": {
-                "title": "change of the output",
+                "title": "relative change of output",
                 "type": "log",
                 "range": [math.log10(NO_CHANGE) - 1, 1],
                 "tickvals": ticks,
