@@ -29,14 +29,19 @@ DOCUMENTS = 40  # of them
 
 def results() -> dict[str, dict]:
     """What is recorded of each run, by name."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+    found = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        try:
+            found[path.stem] = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}; restore it, or delete it and make the run again") from None
     return {name: about for name, about in found.items() if "results" in about}
 
 
 def load(name: str, position: type | None = None) -> LanguageModel:
     """The trained model of a run. Its encoding is looked up in `lexviz.positions`; a class from elsewhere is passed."""
-    if not list(FOLDER.glob(f"{name}-*.safetensors")):
-        kept = sorted({path.stem.rsplit("-", 1)[0] for path in FOLDER.glob("*.safetensors")})
+    kept = sorted({path.stem.rpartition("-")[0] for path in FOLDER.glob("*.safetensors")})
+    if name not in kept:
         raise ValueError(f"name is {name!r}; the runs whose weights are here are {', '.join(kept)}")
     return checkpoint.load(FOLDER / name, position)
 
@@ -46,14 +51,14 @@ def load(name: str, position: type | None = None) -> LanguageModel:
 
 def planned() -> dict[str, dict]:
     """The runs of list.toml, by name, in order."""
-    return {run["name"]: run for run in tomllib.loads((FOLDER / "list.toml").read_text())["run"]}
+    return {run["name"]: run for run in tomllib.loads((FOLDER / "list.toml").read_text(encoding="utf-8"))["run"]}
 
 
 def make(run: dict, work: str | os.PathLike, deadline: float = float("inf"), every: int = 100) -> Iterator[train.Entry]:
     """Train and measure a run of the list, and record it here; yields the history as training goes.
 
     The training's checkpoint is kept in the folder `work`; who calls again goes on there. Past the deadline, by
-    time.monotonic(), training stops at its next checkpoint and nothing is recorded yet.
+    time.monotonic(), it stops at the training's next checkpoint, the last one included, and nothing is recorded yet.
     """
     settings = replace(train.PRESETS[run["preset"]], **run["settings"])
     source = corpus.load(settings.corpus or None)
@@ -62,7 +67,7 @@ def make(run: dict, work: str | os.PathLike, deadline: float = float("inf"), eve
     for entry in train.train(settings, model, source, pathlib.Path(work) / run["name"], every):
         history.append(entry)
         yield entry
-        if time.monotonic() > deadline and entry.step % every == 0 and entry.step < settings.steps:
+        if time.monotonic() > deadline and (entry.step % every == 0 or entry.step == settings.steps):
             return
     trained = sum(np.prod(settings.shape(entry.step - 1)) / entry.tokens_per_second for entry in history)
     started = time.monotonic()
