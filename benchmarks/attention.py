@@ -61,7 +61,7 @@ def compiled_flex(q, k, v):
     from torch.nn.attention.flex_attention import flex_attention
 
     block_mask = masks.flex(masks.block_causal(BLOCK), LENGTH, LENGTH, DEVICE.type)
-    compiled = torch.compile(flex_attention)
+    compiled = torch.compile(flex_attention, dynamic=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, on the way through its compiler
         try:

@@ -298,7 +298,7 @@ def _can_compile(device: str) -> bool:
 def _compiled_flex():
     from torch.nn.attention.flex_attention import flex_attention
 
-    return torch.compile(flex_attention)
+    return torch.compile(flex_attention, dynamic=False)  # with lengths left open, its code for CPUs is wrong
 
 
 @functools.lru_cache(maxsize=8)

@@ -576,13 +576,14 @@ def eager_flex(q, k, v, block_mask):
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # inside torch.compile
 def test_the_compiled_path_is_attend_where_nothing_is_seen_too(monkeypatch):
     monkeypatch.setattr(attention, "FLEX_FROM", 150)
-    q, k, v = (x[..., :16].contiguous() for x in torch.randn(3, 2, HEADS, 150, 16, generator=torch.manual_seed(0)))
-    mask = masks.strided(9) & masks.padding(150, start=20)
-    with torch.no_grad():
-        assert attention.path(q, k, mask, Xpos(16)) == "flex"
-        out = attention.attention(q, k, v, mask, Xpos(16))
-    assert torch.allclose(out, attend(q, k, v, mask, Xpos(16)), atol=1e-5)
-    assert (out[:, :, :20] == 0).all()
+    for length in (150, 190):  # another length: other code
+        q, k, v = torch.randn(3, 2, HEADS, length, 16, generator=torch.manual_seed(0))
+        mask = masks.strided(9) & masks.padding(length, start=20)
+        with torch.no_grad():
+            assert attention.path(q, k, mask, Xpos(16)) == "flex"
+            out = attention.attention(q, k, v, mask, Xpos(16))
+        assert torch.allclose(out, attend(q, k, v, mask, Xpos(16)), atol=1e-5)
+        assert (out[:, :, :20] == 0).all()
 
 
 # ---- bad input --------------------------------------------------------------------------------------------------
