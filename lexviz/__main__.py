@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from torch import distributed
 from tqdm import tqdm
 
 from lexviz import checkpoint as checkpoints
-from lexviz import corpus, evaluate, masks, model, runs, train
+from lexviz import checks, corpus, evaluate, masks, model, runs, train
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,7 +50,11 @@ def add_train(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--preset", choices=train.PRESETS, default="laptop", help="which settings to start from")
     parser.add_argument(
-        "--checkpoint", metavar="PATH", default=None, help="keep the model at PATH.json, and go on there"
+        "--checkpoint",
+        metavar="PATH",
+        type=pathlib.Path,
+        default=None,
+        help="keep the model at PATH.json, and go on there",
     )
     parser.add_argument("--every", type=int, default=100, metavar="STEPS", help="how often to keep it (100)")
     parser.add_argument("--device", default=None, help="cuda, mps or cpu; the first that there is if not given")
@@ -71,11 +76,12 @@ def run_train(given: argparse.Namespace) -> None:
     """Train, with a progress bar."""
     chosen = {each.name: getattr(given, each.name) for each in fields(train.Settings) if each.name in given}
     settings = replace(train.PRESETS[given.preset], **chosen)
-    device = torch.device(given.device or train.best_device())
+    device = usable(given.device or train.best_device())
     if device.type == "cuda":  # sums in a fixed order, so that the same settings give the same weights there too
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-    with processes(device) as rank:
+    checks.at_least(1, every=given.every)
+    with processes(device) as rank, kept_alone(given.checkpoint if rank == 0 else None):
         source = corpus.load(settings.corpus or None, given.any_version)
         learner = train.new_model(settings)
         if rank == 0:
@@ -90,6 +96,20 @@ def run_train(given: argparse.Namespace) -> None:
                 bar.update()
         if rank == 0 and given.checkpoint:
             print(f"kept at {given.checkpoint}.json")
+
+
+def usable(name: str) -> torch.device:
+    """The device of that name, or a ValueError that says why it cannot be used."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device is {name!r}; it must be cuda, mps or cpu, and be there: {reason}") from None
+
+
+def kept_alone(checkpoint: pathlib.Path | None):
+    """No other process writes the checkpoint, if there is one."""
+    return checkpoints.alone(checkpoint) if checkpoint else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -127,6 +147,9 @@ def add_evaluate(commands) -> None:
 
 def run_evaluate(given: argparse.Namespace) -> None:
     """Print perplexity and bits per byte of each length."""
+    checks.at_least(1, **{"--documents": given.documents})
+    for length in given.lengths:
+        checks.at_least(1, **{"--lengths": length})
     recorded = given.checkpoint in runs.results()
     learned = runs.load(given.checkpoint) if recorded else checkpoints.load(given.checkpoint)
     learned = learned.to(train.best_device())
@@ -136,7 +159,11 @@ def run_evaluate(given: argparse.Namespace) -> None:
     if not documents:
         raise ValueError(f"lengths has {max(given.lengths)}; no validation document of {source.name} has so many bytes")
     print(f"{len(documents)} documents of {source.name}, {mask or learned.config.mask}")
+    limit = learned.position.limit
     for length in given.lengths:
+        if limit and length > limit:
+            print(f"{length:>8}  undefined: {learned.position} knows {limit} positions")
+            continue
         found = evaluate.perplexity(learned, documents, length, mask)
         print(f"{length:>8}  perplexity {found:8.3f}  {evaluate.bits_per_byte(found):.3f} bits per byte")
 
@@ -152,7 +179,7 @@ def add_runs(commands) -> None:
     )  # fmt: skip
     parser.add_argument("names", nargs="*", help="only these; all that are missing if not given")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with its share of the cores (1)")
-    parser.add_argument("--budget", type=float, default=None, metavar="MINUTES", help="stop cleanly after so long")
+    parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="stop cleanly after so long")
     parser.add_argument("--work", default="_build/runs", help="folder for training's checkpoints (_build/runs)")
     parser.add_argument("--table", action="store_true", help="only print what is recorded")
     parser.set_defaults(run=run_runs)
@@ -163,10 +190,13 @@ def run_runs(given: argparse.Namespace) -> None:
     if given.table:
         print(runs.table())
         return
-    plan, deadline = runs.planned(), time.monotonic() + 60 * (given.budget or math.inf)
+    checks.at_least(1, **{"--processes": given.processes})
+    if not given.budget >= 0:
+        raise ValueError(f"--budget is {given.budget}; it must be a number of minutes, at least 0")
+    plan, deadline = runs.planned(), time.monotonic() + 60 * given.budget
     if unknown := sorted(set(given.names) - set(plan)):
         raise ValueError(f"names has {unknown[0]!r}; list.toml has {', '.join(plan)}")
-    missing = [name for name in given.names or plan if name not in runs.results()]
+    missing = [name for name in dict.fromkeys(given.names or plan) if name not in runs.results()]
     if given.processes == 1:
         for name in missing:
             make_run(plan[name], given.work, deadline)
@@ -174,21 +204,21 @@ def run_runs(given: argparse.Namespace) -> None:
 
     def apart(name):
         left = max(0, deadline - time.monotonic()) / 60
-        budget = ["--budget", str(left)] if given.budget else []
         threads = str(max(1, (os.cpu_count() or 1) // given.processes))
-        command = [sys.executable, "-m", "lexviz", "runs", name, "--work", given.work, *budget]
+        command = [sys.executable, "-m", "lexviz", "runs", name, "--work", given.work, "--budget", str(left)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": threads}).returncode
 
     with ThreadPoolExecutor(given.processes) as pool:
         if any(list(pool.map(apart, missing))):
-            raise RuntimeError("a run has failed; what it said stands above")
+            sys.exit("lexviz: a run has failed; what it said stands above")
 
 
 def make_run(run: dict, work: str, deadline: float) -> None:
-    """Make one run, with a progress bar."""
-    if time.monotonic() > deadline:
+    """Make one run, with a progress bar, unless time is over or another process has made it."""
+    if time.monotonic() > deadline or run["name"] in runs.results():
         return
-    with tqdm(desc=run["name"], unit="step", smoothing=0.05, mininterval=5) as bar:
+    alone = checkpoints.alone(pathlib.Path(work, run["name"]))
+    with alone, tqdm(desc=run["name"], unit="step", smoothing=0.05, mininterval=5) as bar:
         for entry in runs.make(run, work, deadline):
             bar.set_postfix_str(f"loss {entry.loss:.3f}", refresh=False)
             bar.update()

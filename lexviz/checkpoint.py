@@ -6,13 +6,15 @@ only then the older tensors go. Killed at any moment, PATH.json and what it name
 """
 
 import ast
-import glob
+import contextlib
 import hashlib
 import inspect
 import json
 import os
 import pathlib
 import platform
+import re
+from collections.abc import Callable, Iterator
 
 import numpy
 import safetensors.torch
@@ -22,6 +24,12 @@ from torch import Tensor
 from lexviz import masks, positions
 from lexviz.model import LanguageModel, ModelConfig
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
 FORMAT = "lexviz checkpoint, version 1"
 
 
@@ -30,7 +38,7 @@ FORMAT = "lexviz checkpoint, version 1"
 
 def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> None:
     """Replace the checkpoint at `path` by these tensors, if there are any, and what is to be said about them."""
-    path = os.fspath(path)
+    path = os.fspath(pathlib.Path(path))  # "runs/x/" is "runs/x"
     folder = pathlib.Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     digest = file = None
@@ -42,29 +50,30 @@ def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> N
     about = {"format": FORMAT, "tensors": file, "sha256": digest, **about, "versions": versions()}
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items())
     _replace(pathlib.Path(f"{path}.json"), ("{\n" + lines + "\n}\n").encode())
-    for old in folder.glob(f"{glob.escape(os.path.basename(path))}-{'[0-9a-f]' * 16}.safetensors"):
-        if old.name != file:
+    ours = re.compile(re.escape(os.path.basename(path)) + r"-[0-9a-f]{16}\.safetensors(\.tmp)?")
+    for old in list(folder.iterdir()):
+        if ours.fullmatch(old.name) and old.name != file:
             old.unlink()
 
 
 def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     """What PATH.json says, and its tensors; a ValueError says what is wrong with the files, and what to do."""
-    path = os.fspath(path)
+    path = os.fspath(pathlib.Path(path))
     described = pathlib.Path(f"{path}.json")
     if not described.exists():
         raise FileNotFoundError(
-            f"there is no checkpoint {described}; train with --checkpoint {path}, or check the path"
+            f"there is no checkpoint {described}; train with --checkpoint {path}, or check the path (without .json)"
         )
     try:
         about = json.loads(described.read_bytes())
         known = about["format"] == FORMAT and {"tensors", "sha256", "model"} <= about.keys()
+        file = described.with_name(about["tensors"] or "none")
     except (ValueError, TypeError, KeyError):
         known = False
     if not known:
         raise ValueError(f"{described} is damaged or no checkpoint of lexviz; {_REMEDY}")
     if not about["tensors"]:
         raise ValueError(f"{described} is the record of a model whose weights were not kept; train it again")
-    file = described.with_name(about["tensors"])
     if not file.exists():
         raise ValueError(f"{file} is missing, which {described} belongs to; {_REMEDY}")
     data = file.read_bytes()
@@ -83,6 +92,24 @@ def _replace(path: pathlib.Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+@contextlib.contextmanager
+def alone(path: str | os.PathLike) -> Iterator[None]:
+    """Hold PATH.lock, so that no two processes write one checkpoint; however a process ends, the system frees it."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.lock", "wb") as file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f"{path} is being trained by another process; wait for it, or give another path") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 # ---- models -----------------------------------------------------------------------------------------------------
@@ -107,6 +134,11 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
                     f"{path}.json was made with {kind} {name}={found.get(name)!r}, and now it is {wanted[name]!r}; "
                     "give another --checkpoint path, or what it was made with"
                 )
+    if "history" not in about:
+        raise ValueError(
+            f"{path}.json holds a model and not how far its training was; give another --checkpoint path, "
+            f"and --start-from {path} for its weights"
+        )
     _fill(path, model, tensors)
     for name, weight in model.named_parameters():
         keys = [key for key in tensors if key.startswith("optimizer.") and key.split(".", 2)[2] == name]
@@ -117,15 +149,20 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
 def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel:
     """The model kept at `path`, in float32. Its encoding is looked up in `lexviz.positions`, or is the class given."""
     about, tensors = read(path)
-    name = about["model"]["position"]["class"]
-    encoding = position or getattr(positions, name, None)
-    if encoding is None:
+    try:
+        described = dict(about["model"])
+        kind, mask = described.pop("position"), make(described.pop("mask"), masks)
+        encoding = position or _named(positions).get(kind["class"])
+        if encoding:
+            made = encoding(**kind["arguments"])
+            model = LanguageModel(ModelConfig(position=made, mask=mask, **described))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}.json is damaged: no model can be made from it ({error!r}); {_REMEDY}") from error
+    if not encoding:
+        name = kind["class"]
         raise ValueError(
             f"{path}.json uses the encoding {name}, which is not in lexviz.positions; load(..., position={name})"
         )
-    made = encoding(**about["model"]["position"]["arguments"])
-    sizes = {key: about["model"][key] for key in SIZES}
-    model = LanguageModel(ModelConfig(position=made, mask=make(about["model"]["mask"], masks), **sizes))
     _fill(path, model, tensors)
     return model
 
@@ -169,19 +206,26 @@ def make(text: str, module, **known):
                 return built(a) | built(b)
             case ast.Name():
                 return built(ast.Call(node, [], []))
-            case ast.Call(func=ast.Name(id=name)) if getattr(module, name, None).__module__ == module.__name__:
-                function = getattr(module, name)
+            case ast.Call(func=ast.Name(id=name)) if name in names:
+                function = names[name]
                 listed = [ast.literal_eval(argument) for argument in node.args]
                 named = {argument.arg: ast.literal_eval(argument.value) for argument in node.keywords}
                 needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
                 filled = {name: known[name] for name in needed[len(listed) :] if name in known}
                 return function(*listed, **(filled | named))
-        raise ValueError(f"{ast.unparse(node)} is no call of a name in {module.__name__}")
+        raise ValueError(f"{ast.unparse(node)} is no call of one of {', '.join(names)}")
 
+    names = _named(module)
     try:
         return built(ast.parse(text, mode="eval").body)
-    except (SyntaxError, TypeError, ValueError, AttributeError) as error:
+    except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"{text!r} cannot be made: {error}") from None
+
+
+def _named(module) -> dict[str, Callable]:
+    """The module's own classes and functions, what it has imported aside."""
+    own = {name: x for name, x in vars(module).items() if getattr(x, "__module__", None) == module.__name__}
+    return {name: x for name, x in own.items() if not name.startswith("_")}
 
 
 def versions() -> dict:

@@ -45,7 +45,8 @@ class Documents(Sequence):
         if isinstance(i, slice):
             return Documents(self.spans[i])
         path, start, stop = self.spans[i]
-        return torch.from_file(str(path), shared=False, size=stop, dtype=torch.uint8)[start:]  # (stop - start,)
+        path = os.fsencode(path)  # torch takes a name that is not UTF-8 only so
+        return torch.from_file(path, shared=False, size=stop, dtype=torch.uint8)[start:]  # (stop - start,)
 
 
 class Corpus(NamedTuple):
@@ -74,7 +75,7 @@ def load(path: str | os.PathLike | None = None, any_version: bool = False) -> Co
         found = [p for p in root.rglob("*") if not any(part[0] == "." for part in p.relative_to(root).parts)]
     else:
         found = [root] if root.is_file() else [pathlib.Path(name) for name in glob.glob(path, recursive=True)]
-    files = [p for p in found if p.is_file()]
+    files = [p for p in set(found) if p.is_file()]  # a glob may find a file twice
     if not files:
         raise ValueError(f"corpus is {path!r}; no file is there. Give a folder, a file or a glob, 'texts/*.txt'")
     return _split(path, pathlib.Path(os.path.commonpath([p.parent for p in files])), files)
@@ -86,7 +87,7 @@ def _sympy(any_version: bool) -> Corpus:
         raise ValueError(f"the default corpus is the source code of sympy. Install sympy=={SYMPY}, or give --corpus")
     root = pathlib.Path(spec.origin).parent
     files = [p for p in root.rglob("*.py") if not {"tests", "test-examples"} & set(p.relative_to(root).parts)]
-    (version,) = re.findall(r'__version__ = "(.*)"', (root / "release.py").read_text())
+    (version,) = re.findall(r'__version__ = "(.*)"', (root / "release.py").read_text(encoding="utf-8"))
     corpus = _split(f"sympy {version}", root, files)
     if corpus.fingerprint != FINGERPRINT and not any_version:
         raise ValueError(
@@ -103,18 +104,24 @@ def _split(name: str, root: pathlib.Path, files: list[pathlib.Path]) -> Corpus:
     fingerprint = hashlib.sha256()
     for relative, p in named:
         with open(p, "rb") as file:
-            fingerprint.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {relative}\n".encode())
+            line = f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {relative}\n"
+        fingerprint.update(_bytes(line))
     spans = {relative: (str(p), 0, p.stat().st_size) for relative, p in named}
     if len(spans) == 1:
         ((p, _, size),) = spans.values()
         cut = size - -(-size // 10)
         training, validation = [(p, 0, cut)], [(p, cut, size)]
     else:
-        by_hash = sorted(spans, key=lambda relative: hashlib.sha256(relative.encode()).digest())
+        by_hash = sorted(spans, key=lambda relative: hashlib.sha256(_bytes(relative)).digest())
         held_out = set(by_hash[: -(-len(spans) // 10)])
         training = [span for relative, span in spans.items() if relative not in held_out]
         validation = [span for relative, span in spans.items() if relative in held_out]
     return Corpus(name, Documents(training), Documents(validation), fingerprint.hexdigest())
+
+
+def _bytes(text: str) -> bytes:
+    """The same on every platform, also where a file's name is not UTF-8."""
+    return text.encode(errors="surrogatepass")
 
 
 class Windows:
@@ -156,7 +163,7 @@ def from_text(text: str) -> Tensor:
     >>> from_text("a b")
     tensor([97, 32, 98], dtype=torch.uint8)
     """
-    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    return torch.from_numpy(np.frombuffer(text.encode(), dtype=np.uint8).copy())
 
 
 def to_text(tokens: Tensor) -> str:
@@ -214,9 +221,11 @@ def passkey(
     The grass is green. The sky is b
     What is the key? 36323
     """
-    checks.at_least(0, pad=pad, distractors=distractors)
+    checks.at_least(0, length=length, pad=pad, distractors=distractors)
     if wording not in WORDINGS:
         raise ValueError(f"wording is {wording!r}; it must be one of {', '.join(map(repr, WORDINGS))}")
+    if filler is not None and not len(filler):
+        raise ValueError("filler is empty; it must hold documents, or be None for the paper's sentences")
     if depth is not None and not 0 <= depth <= 1:
         raise ValueError(f"depth is {depth}; it must be from 0 to 1")
     instruction, needle, question, distractor = WORDINGS[wording]

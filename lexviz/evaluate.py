@@ -4,6 +4,7 @@ Everything takes any model, mask and cache. A cache is given as a function that 
 `cache=model.caches`, or `cache=lambda: [LandmarkCache(50, k=4) for _ in range(4)]`; text then goes through in chunks.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,6 +19,21 @@ from lexviz.masks import Mask
 from lexviz.model import LanguageModel
 
 AT_ONCE = 16384  # tokens in a batch, at most (or one window): as many as a laptop's memory holds without noticing
+
+
+def measuring(function: Callable) -> Callable:
+    """Of a function whose first argument is a model: it runs without gradients, and leaves the model's mode alone."""
+
+    @functools.wraps(function)
+    @torch.inference_mode()
+    def measured(model: LanguageModel, *arguments, **more):
+        training = model.training
+        try:
+            return function(model.eval(), *arguments, **more)
+        finally:
+            model.train(training)
+
+    return measured
 
 
 # ---- perplexity -------------------------------------------------------------------------------------------------
@@ -40,7 +56,7 @@ class Losses(NamedTuple):
     place: Tensor  # (predicted bytes,), from 0: in the window that the byte before it was read in
 
 
-@torch.inference_mode()
+@measuring
 def losses(
     model: LanguageModel,
     documents: Sequence[Tensor],
@@ -56,9 +72,10 @@ def losses(
     through in chunks.
     """
     checks.at_least(1, length=length, chunk=chunk)
-    if not len(documents) or min(len(document) for document in documents) < 2:
-        raise ValueError(f"documents has {len(documents)} entries; at least one, each of two bytes or more, is needed")
-    model.eval()
+    _check(documents)
+    sees = mask or model.config.mask
+    if cache is None and _looks_ahead(sees, min(length, max(map(len, documents)) - 1)):
+        raise ValueError(f"mask is {sees}; with it a byte that is to be predicted is seen. Give one that is causal")
     windows = [  # (document, first byte to read, last + 1); those of one size are taken together
         (i, start, min(start + length, len(document) - 1))
         for i, document in enumerate(documents)
@@ -71,7 +88,7 @@ def losses(
         if cache is None:
             logits = model(text[:, :-1], mask)  # (batch, bytes, vocabulary)
         else:
-            caches = cache()
+            caches = _empty(cache)
             logits = torch.cat([model(part, mask, caches) for part in text[:, :-1].split(chunk, dim=1)], dim=1)
         found = F.cross_entropy(logits.float().mT, text[:, 1:], reduction="none").cpu()  # (batch, bytes)
         for (i, start, stop), row in zip(group, found, strict=True):
@@ -129,10 +146,37 @@ def _device(model: LanguageModel) -> torch.device:
     return next(model.parameters()).device
 
 
+def _check(documents: Sequence[Tensor]) -> None:
+    wanted = "what is needed is a list of documents, 1-D tensors of two bytes or more; corpus.from_text makes one"
+    if not isinstance(documents, Sequence) or not documents:
+        kind = "empty" if isinstance(documents, Sequence) else f"a {type(documents).__name__}"
+        raise ValueError(f"documents is {kind}; {wanted}")
+    for i, document in enumerate(documents):
+        if not isinstance(document, Tensor) or document.ndim != 1 or document.is_floating_point() or len(document) < 2:
+            kind = type(document).__name__
+            if isinstance(document, Tensor):
+                kind = f"{document.dtype} of shape {tuple(document.shape)}"
+            raise ValueError(f"documents[{i}] is {kind}; {wanted}")
+
+
+def _looks_ahead(mask: Mask, length: int) -> bool:
+    later = (i for i in range(length) if mask.span(i, i)[1] > i)  # only these can
+    return any(np.any(mask(i, np.arange(i + 1, length))) for i in later)
+
+
+def _empty(cache: Callable[[], list]) -> list:
+    if not callable(cache):
+        raise ValueError(f"cache is a {type(cache).__name__}; a function that makes new ones is needed: model.caches")
+    caches = cache()
+    if any(one.length for one in caches):
+        raise ValueError("cache gave caches that have seen text; each call has to make new ones")
+    return caches
+
+
 # ---- resolution -------------------------------------------------------------------------------------------------
 
 
-@torch.inference_mode()
+@measuring
 def scores_by_distance(
     model: LanguageModel, documents: Sequence[Tensor], length: int, mask: Mask | None = None
 ) -> np.ndarray:
@@ -145,9 +189,9 @@ def scores_by_distance(
     config = model.config
     if config.landmark_block:
         raise ValueError(f"model has landmark_block={config.landmark_block}; with landmarks, distances are not bytes")
+    _check(documents)
     total = torch.zeros(config.layers, config.heads, length, dtype=torch.float64)
     count = torch.zeros(length, dtype=torch.float64)
-    model.eval()
     for document in documents:
         tokens = document[None, :length].to(_device(model))
         for i, layer in enumerate(model.look(tokens, mask)):
@@ -207,7 +251,8 @@ def passkey_trials(
     number is replaced by blanks: a control in which every model must fail.
     """
     checks.at_least(1, trials=trials, chunk=chunk)
-    model.eval()
+    if mask is not None and (cache is not None or model.config.landmark_block):
+        raise ValueError(f"mask is {mask}; caches bring their own, and landmark models take none: give mask=None")
     for trial in range(trials):
         depth = trial / (trials - 1) if trials > 1 else 0.5
         asked = corpus.passkey(length, seed=[seed, trial], depth=depth, **text)
@@ -215,13 +260,17 @@ def passkey_trials(
         if overwrite:
             document[asked.needle] = ord(" ")
         prompt = document[: asked.start].long().to(_device(model))
-        *before, last = prompt.split(chunk) if cache else [prompt]
-        caches = cache() if cache else model.caches(mask)
-        with torch.inference_mode():
-            for part in before:
-                model(part[None], cache=caches)
-            said = bytes(model.generate(last, len(asked.answer), cache=caches))
-        yield Trial(depth, asked.answer, said)
+        parts, caches = ([prompt], model.caches(mask)) if cache is None else (prompt.split(chunk), _empty(cache))
+        yield Trial(depth, asked.answer, _answer(model, parts, caches, len(asked.answer)))
+
+
+@measuring
+def _answer(model: LanguageModel, parts: Sequence[Tensor], caches: list, size: int) -> bytes:
+    """What the model writes after a prompt that comes in parts."""
+    *before, last = parts
+    for part in before:
+        model(part[None], cache=caches)
+    return bytes(model.generate(last, size, cache=caches))
 
 
 def passkey_accuracy(
@@ -240,6 +289,7 @@ def interval(right: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     """
     checks.at_least(1, trials=trials)
     checks.at_least(0, right=right)
+    checks.at_least(right, trials=trials)
     share, extra = right / trials, z * z / trials
     middle = (share + extra / 2) / (1 + extra)
     width = z / (1 + extra) * math.sqrt(share * (1 - share) / trials + extra / (4 * trials))

@@ -4,12 +4,14 @@
     for entry in train(LIVE, model):
         print(entry.step, entry.loss)
 
-`Settings` hold all that decides the result: the same settings on the same machine give the same weights, bit for bit,
-also when the training was killed and went on from its checkpoint. Nothing but the step says which text comes next.
+`Settings` hold all that decides the result: the same settings on the same machine, with as many threads, give the same
+weights, bit for bit, also when the training was killed and went on from its checkpoint. Nothing but the step says which
+text comes next.
 """
 
 import math
 import os
+import pathlib
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -106,8 +108,9 @@ def new_model(settings: Settings) -> LanguageModel:
         model = LanguageModel(ModelConfig(position=position, mask=mask, landmark_block=landmark_block, **sizes))
     if settings.start_from:
         about, tensors = checkpoints.read(settings.start_from)
-        was, now = ({**d, "mask": None, "landmark_block": None} for d in (about["model"], checkpoints.describe(model)))
-        if was != now:
+        was, now = about["model"], checkpoints.describe(model)
+        alike = all(was[name] == now[name] for name in now if name not in ("mask", "landmark_block"))
+        if not alike or (was["landmark_block"] and not landmark_block):  # landmarks are added, and not taken away
             raise ValueError(f"start_from is {settings.start_from!r}, a model of {was}; these settings ask for {now}")
         for name, new in model.state_dict().items():
             new[: len(tensors[name])] = tensors[name]  # a landmark's embedding, the last row, stays new
@@ -213,6 +216,7 @@ def train(
         if count % processes:
             raise ValueError(f"batch is {count}; it must be a multiple of the number of processes, {processes}")
     checks.at_least(1, every=every)
+    checkpoint = pathlib.Path(checkpoint) if checkpoint else None
     device = torch.device(device or best_device())
     source = source or corpus.load(settings.corpus or None)
     draw = TASKS[settings.task](settings, source)

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import itertools
+import os
+import pathlib
 import subprocess
 import sys
 from collections import Counter
@@ -101,6 +103,27 @@ def test_the_fingerprint_tells_a_change(tmp_path, change):
     assert corpus.load(tmp_path).fingerprint != before
 
 
+def test_the_fingerprint_is_of_hashes_and_names_in_one_order_on_every_platform(tmp_path):
+    """Ordered by their characters: upper case first, and "a-b" before "a/b", as it is in no sorted list of paths."""
+    files = {name: name.encode() * 3 for name in ("b", "a/c", "a-b", "D", "Z/a", "ä", "äé", "ü")}
+    found = corpus.load(write(tmp_path, **files))
+    lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
+    assert found.fingerprint == hashlib.sha256("".join(lines).encode()).hexdigest()
+    held_out = min(files, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    assert content(found.validation) == [files[held_out]]
+    assert content(found.training) == [files[name] for name in sorted(files) if name != held_out]
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path):
+    try:
+        for name in (b"\xff", b"\xfe"):
+            pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    found = corpus.load(tmp_path)
+    assert sorted(content([*found.training, *found.validation])) == [b"\xfe", b"\xff"]
+
+
 def test_of_a_single_file_the_tail_is_for_validation(tmp_path):
     text = bytes(range(95))
     alone = corpus.load(write(tmp_path, **{"one.txt": text}) / "one.txt")
@@ -113,6 +136,7 @@ def test_a_glob_takes_what_it_matches(tmp_path):
     write(tmp_path, **{"x/1.txt": b"one", "x/y/2.txt": b"two", "x/3.md": b"three"})
     found = corpus.load(str(tmp_path / "**" / "*.txt"))
     assert sorted(content([*found.training, *found.validation])) == [b"one", b"two"]
+    assert corpus.load(str(tmp_path / "**" / "**" / "*.txt")).fingerprint == found.fingerprint  # each is found once
 
 
 def test_a_large_file_is_mapped_and_not_read(tmp_path):
@@ -134,6 +158,14 @@ def test_a_corpus_without_text_is_refused(tmp_path, name, words):
     write(tmp_path, **{"empty/a": b""})
     with pytest.raises(ValueError, match=words):
         corpus.load(tmp_path / name)
+
+
+@given(st.text())
+def test_a_document_of_ones_own_holds_its_text(text):
+    document = corpus.from_text(text)
+    assert document.dtype == torch.uint8
+    assert corpus.to_text(document) == text
+    assert len(document) == len(text.encode())
 
 
 # ---- windows ----------------------------------------------------------------------------------------------------
@@ -168,6 +200,7 @@ def test_a_step_draws_the_same_whatever_was_drawn_before(seed, step):
     assert torch.equal(windows(step, 5), first)
     assert not torch.equal(after, first)
     assert not torch.equal(corpus.Windows(documents, 4, seed + 1)(step, 5), first)
+    assert not torch.equal(corpus.Windows(documents, 4, seed + 1)(step, 5), after)  # nor is it the next step's
 
 
 @pytest.mark.parametrize("documents", [[], [torch.zeros(3, dtype=torch.uint8), torch.zeros(8, dtype=torch.uint8)]])
@@ -259,6 +292,8 @@ def test_keys_and_depths_are_spread_evenly_and_follow_the_seed():
         (lambda: corpus.passkey(400, 0, wording="long"), "wording is 'long'; it must be one of 'paper', 'short'"),
         (lambda: corpus.passkey(400, 0, depth=1.5), "depth is 1.5; it must be from 0 to 1"),
         (lambda: corpus.passkey(400, 0, pad=-1), "pad is -1"),
+        (lambda: corpus.passkey(400.0, 0), "length is 400.0"),
+        (lambda: corpus.passkey(400, 0, filler=[]), "filler is empty"),
         (lambda: corpus.passkey(400, 0, distractors=0.5), "distractors is 0.5"),
         (lambda: corpus.Windows(numbered([9]), 0), "length is 0"),
         (lambda: corpus.Windows(numbered([9]), 3, seed=-1), "seed is -1"),

@@ -295,7 +295,9 @@ def test_only_masks_join(other):
 def test_flex_attention_compiles_with_it(mask):
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 2, 3, 150, 16)
-    found = torch.compile(flex_attention, dynamic=False)(q.clone(), k.clone(), v.clone(), block_mask=masks.flex(mask, 150, 150))
+    found = torch.compile(flex_attention, dynamic=False)(
+        q.clone(), k.clone(), v.clone(), block_mask=masks.flex(mask, 150, 150)
+    )
     weights = (q @ k.mT / 4).masked_fill(~torch.from_numpy(masks.dense(mask, 150)), -torch.inf).softmax(-1)
     assert torch.allclose(found, weights @ v, atol=1e-5)
 

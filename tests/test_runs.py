@@ -1,14 +1,15 @@
 """The reference runs: how they are made, that they can go on, and that what is recorded comes out again."""
 
 import json
-import subprocess
-import sys
+import math
+import re
 from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from lexviz import checkpoint, corpus, evaluate, masks, runs, train
+from lexviz.__main__ import main, make_run
 
 TINY = {"layers": 1, "width": 16, "heads": 2, "hidden": 16, "length": 8, "steps": 6, "warmup": 1}
 RECORDED = runs.results()
@@ -47,6 +48,7 @@ def test_a_run_records_how_it_was_made_and_what_came_out(here, tmp_path):
     assert [row["mask"] for row in rows] == ["causal()"] * 7 + ["block_causal(4)"] * 4
     assert [len(row["nats"]) for row in about["results"]["places"]] == [64, 64]
     loaded = runs.load("tiny-0")
+    assert {x.dtype for x in checkpoint.read(runs.FOLDER / "tiny-0")[1].values()} == {torch.float16}
     documents = evaluate.first_parts(corpus.load(here["settings"]["corpus"]).validation, 128)
     for row in rows[::3]:
         mask = checkpoint.make(row["mask"], masks)
@@ -60,6 +62,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(here, tmp_path):
     first, nothing = made(here, tmp_path / "stopped", deadline=0, every=2)
     assert nothing is None
     assert len(first) == 2
+    most, nothing = made(here, tmp_path / "stopped", deadline=0, every=10)
+    assert nothing is None  # past the deadline it is not measured either
+    assert len(most) == 6
     _, resumed = made(here, tmp_path / "stopped", every=2)
     assert comparable(resumed) == comparable(whole)
 
@@ -69,6 +74,20 @@ def test_weights_that_are_not_kept_are_not_there(here, tmp_path):
     assert not list(runs.FOLDER.glob("*.safetensors"))
     with pytest.raises(ValueError, match="name is 'tiny-0'; the runs whose weights are here are"):
         runs.load("tiny-0")
+
+
+@pytest.mark.parametrize("name", ["xpos", "*", "", "xpos-", 0, None])
+def test_a_run_that_is_not_there_is_named(name):
+    with pytest.raises(ValueError, match=f"name is {re.escape(repr(name))}; the runs whose weights are here .*xpos-0"):
+        runs.load(name)
+
+
+def test_a_damaged_record_is_named(here, tmp_path):
+    made(here, tmp_path / "work")
+    path = runs.FOLDER / "tiny-0.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"tiny-0\.json is damaged: .*; restore it, or delete it and make"):
+        runs.results()
 
 
 def test_where_no_position_is_defined_nothing_is_run(here, tmp_path):
@@ -128,25 +147,63 @@ def test_what_the_paper_says_of_rope_and_xpos_shows_at_our_scale():
         assert found[name, 4096, "block_causal(128)"] < within
 
 
-def command(*arguments):
-    done = subprocess.run([sys.executable, "-m", "lexviz", *arguments], capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
+# ---- the commands -----------------------------------------------------------------------------------------------
 
 
-def test_the_command_prints_the_table_and_names_what_it_does_not_know():
-    code, said = command("runs", "--table")
-    assert code == 0
-    assert "xpos-0, BCA" in said
-    code, said = command("runs", "no-such-run")
-    assert code == 1
-    assert "names has 'no-such-run'; list.toml has xpos-0" in said
+def refused(arguments, words):
+    with pytest.raises(SystemExit, match=words):
+        main(arguments)
 
 
-def test_a_recorded_model_can_be_measured_on_any_text(tmp_path):
+def test_the_command_prints_the_table_and_names_what_it_does_not_know(capsys):
+    main(["runs", "--table"])
+    assert "xpos-0, BCA" in capsys.readouterr().out
+    refused(["runs", "no-such-run"], "lexviz: names has 'no-such-run'; list.toml has xpos-0")
+
+
+def test_the_command_makes_what_is_missing_until_its_time_is_over(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "planned", lambda: {"tiny-0": here})
+    command = ["runs", "tiny-0", "tiny-0", "--work", str(tmp_path / "work")]
+    main([*command, "--budget", "0"])
+    assert not (tmp_path / "work").exists()
+    with checkpoint.alone(tmp_path / "work" / "tiny-0"):
+        refused(command, "tiny-0 is being trained by another process")
+    assert "tiny-0" not in runs.results()
+    calls, make = [], runs.make
+    monkeypatch.setattr(runs, "make", lambda *arguments: calls.append(arguments) or make(*arguments))
+    main([*command, "--budget", "9"])
+    main(command)  # it is there
+    make_run(here, tmp_path / "work", math.inf)  # as if another process had made it since the list was read
+    assert len(calls) == 1
+    assert "tiny-0" in runs.results()
+
+
+@pytest.mark.parametrize(("option", "value"), [("budget", "-1"), ("budget", "nan"), ("processes", "0")])
+def test_a_bad_option_is_named(option, value):
+    refused(["runs", "xpos-0", f"--{option}", value], f"lexviz: --{option} is {value}.*; it must be")
+
+
+def test_a_run_that_fails_in_its_own_process_is_told(tmp_path):
+    missing = next(name for name in runs.planned() if name not in RECORDED)
+    (tmp_path / "work").write_text("a file, and not a folder")
+    refused(["runs", missing, "--processes", "2", "--work", str(tmp_path / "work")], "lexviz: a run has failed")
+
+
+def test_a_recorded_model_can_be_measured_on_any_text(tmp_path, capsys):
     (tmp_path / "text.txt").write_text("to be or not to be, " * 500)
-    code, said = command(
-        "evaluate", "xpos-0", "--corpus", str(tmp_path), "--lengths", "32", "64", "--mask", "block_causal(16)"
-    )
-    assert code == 0, said
+    given = ["--corpus", str(tmp_path / "text.txt"), "--lengths", "32", "64"]
+    main(["evaluate", "xpos-0", *given, "--mask", "block_causal(16)"])
+    said = capsys.readouterr().out
     assert "1 documents of" in said
     assert said.count("bits per byte") == 2
+    assert "block_causal(16)" in said
+    learner = train.new_model(train.Settings(layers=1, width=16, heads=2, hidden=16, length=40, position="Learned"))
+    checkpoint.save(tmp_path / "learned", learner)
+    main(["evaluate", str(tmp_path / "learned"), *given[:3], "40", "41"])
+    said = capsys.readouterr().out
+    assert said.count("bits per byte") == 1
+    assert "41  undefined: Learned(size=40, dim=16) knows 40 positions" in said
+    refused(["evaluate", str(tmp_path / "learned.json"), *given], r"no checkpoint .*\(without \.json\)")
+    refused(["evaluate", "xpos-0", *given, "--documents", "0"], "--documents is 0")
+    refused(["evaluate", "xpos-0", *given, "0"], "--lengths is 0")
+    refused(["evaluate", "xpos-0", *given, "9999"], "lengths has 9999; no validation document of .* has so many bytes")

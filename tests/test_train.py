@@ -65,6 +65,8 @@ def test_text_is_followed_by_its_own_next_byte_and_all_count_alike(step, seed):
     assert tokens.shape == targets.shape == weights.shape == (4, 7 if step < 5 else 24)
     assert torch.equal(tokens[:, 1:], targets[:, :-1])
     assert torch.equal(weights, torch.full(weights.shape, 1 / weights.numel()))
+    drawn = corpus.Windows(SOURCE.training, tokens.shape[1], seed)(step, 4)
+    assert torch.equal(torch.cat((tokens[:, :1], targets), dim=1), drawn)
 
 
 @given(step=st.integers(0, 6), seed=st.integers(0, 9), wording=st.sampled_from(["short", "paper"]))
@@ -83,6 +85,20 @@ def test_the_weights_of_pass_keys_are_half_the_texts_mean_plus_the_answers(step,
         digits += [losses[row, start + i].item() for i in range(len(answer))]
     wanted = 0.5 * losses.mean().item() + sum(digits) / len(digits)
     assert (losses * weights).sum().item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_pass_keys_take_turns_and_no_two_are_alike():
+    settings, answers, pads = replace(PASSKEY, batch=6, short_steps=0, length=260), [], []
+    for seed, step in itertools.product(range(2), repeat=2):
+        tokens, targets, _ = train.passkeys(replace(settings, seed=seed), SOURCE)(step)
+        for row, text in enumerate(bytes(x.tolist()) for x in torch.cat((tokens[:, :1], targets), dim=1)):
+            answers.append(text.split()[-1])
+            pads.append(len(text) - len(text.rstrip(b"\n")))
+            assert (b"The grass is green." in text) == (row % 2 == 0)  # the paper's sentences, or the corpus
+    assert len(set(answers)) == len(answers) == 24
+    assert len({tuple(pads[i : i + 6]) for i in range(0, 24, 6)}) == 4
+    assert 0 <= min(pads) < 4
+    assert 12 <= max(pads) < 16
 
 
 def test_the_learning_rate_rises_stays_and_falls():
@@ -129,12 +145,27 @@ def test_training_is_adamw_as_it_is_written():
         assert torch.allclose(w, weights[name], atol=2e-5), name
 
 
+@pytest.mark.parametrize("name", ["shorter first", "pass keys"])
+def test_a_steps_loss_is_the_weighted_sum_of_its_targets(name):
+    settings = replace(VARIANTS[name], learning_rate=1e-12)  # the model stays what it was
+    learner, history = trained(settings)
+    draw = train.TASKS[settings.task](settings, SOURCE)
+    for step in range(settings.steps):
+        tokens, targets, weights = draw(step)
+        assert tokens.shape == settings.shape(step)
+        log_p = learner(tokens).detach().double().log_softmax(-1)
+        wanted = -(log_p.gather(-1, targets[..., None])[..., 0] * weights).sum().item()
+        assert history[step].loss == pytest.approx(wanted, abs=1e-4)
+        assert history[step].step == step + 1
+
+
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_the_same_seed_gives_the_same_curve_and_weights(settings):
     (one, first), (other, second) = trained(settings), trained(settings)
     assert curve(first) == curve(second)
     assert same(one, other)
     assert curve(trained(replace(settings, seed=1))[1]) != curve(first)
+    assert not same(train.new_model(settings), train.new_model(replace(settings, seed=1)))
 
 
 def test_the_live_preset_learns():
@@ -168,6 +199,15 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(name):
 
     stops(math.nan, f"step 1: the loss is nan, .* First not finite: the weight {name}")
     stops(3e38, f"step 1: the loss is nan, .* First not finite: the output of {name.removesuffix('.weight')}")
+
+
+def test_a_gradient_that_is_not_finite_stops_too():
+    learner = train.new_model(TINY)
+    learner.norm.weight.register_hook(lambda gradient: gradient * math.inf)
+    before = learner.embedding.weight.clone()
+    with pytest.raises(FloatingPointError, match=r"the loss is 5.*First not finite: the gradient of norm\.weight"):
+        list(train.train(TINY, learner, SOURCE, device="cpu"))
+    assert torch.equal(learner.embedding.weight, before)
 
 
 def test_a_model_of_ones_own_is_trained_in_place():
@@ -214,6 +254,7 @@ def test_training_that_stops_goes_on_as_if_it_had_not(settings, tmp_path):
         stopped = train.train(settings, train.new_model(settings), SOURCE, path, every=2, device="cpu")
         list(itertools.islice(stopped, stop))
         stopped.close()
+        assert stop < 2 or at(path) == stop - stop % 2
         learner, resumed = trained(settings, checkpoint=path, every=2)
         assert curve(resumed) == curve(history)
         assert same(learner, whole)
@@ -291,8 +332,37 @@ def test_a_checkpoint_is_replaced_when_its_successor_is_whole(moment, tmp_path, 
     about, tensors = checkpoint.read(path)
     assert tensors["a"].tolist() == [about["step"] - 1.0] * 3
     assert about["step"] == (1 if moment < 4 else 2)
-    checkpoint.write(path, {"a": torch.ones(3)}, {"model": {}, "step": 3})  # and the next one clears up
-    assert len(list(tmp_path.iterdir())) == 2
+    checkpoint.write(path, {"a": torch.zeros(2)}, {"model": {}, "step": 3})  # and the next one clears up
+    assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint.read(path)[0]["tensors"], "x.json"]
+
+
+def test_others_files_are_left_alone(tmp_path):
+    others = ["x-1.json", "x-0123456789abcdef.safetensors.bak", "xx-0123456789abcdef.safetensors", "x-0.safetensors",
+              "y-x-0123456789abcdef.safetensors"]  # fmt: skip
+    for name in others:
+        (tmp_path / name).touch()
+    for value in range(2):
+        checkpoint.write(tmp_path / "x", {"a": torch.full((2,), value)}, {"model": {}})
+    assert {p.name for p in tmp_path.iterdir()} == {*others, checkpoint.read(tmp_path / "x")[0]["tensors"], "x.json"}
+
+
+def test_two_processes_do_not_write_one_checkpoint(tmp_path):
+    for _ in range(2):  # and when one is done, others may
+        with checkpoint.alone(tmp_path / "x"):
+            with checkpoint.alone(tmp_path / "y"):
+                pass
+            with pytest.raises(SystemExit, match=r"x is being trained by another process; wait for it, or give"):
+                main(f"train --preset live --steps 1 --width 16 --device cpu --checkpoint {tmp_path / 'x'}".split())
+            with pytest.raises(ValueError, match="another process"), checkpoint.alone(f"{tmp_path}/x/"):
+                pass
+
+
+def test_a_slash_at_a_paths_end_changes_nothing(tmp_path):
+    learner, history = trained(TINY, checkpoint=f"{tmp_path}/new/x/")
+    assert trained(TINY, checkpoint=tmp_path / "new" / "x")[1] == history
+    assert trained(TINY, checkpoint=f"{tmp_path}/new/x/")[1] == history
+    assert same(checkpoint.load(f"{tmp_path}/new/x/"), learner)
+    assert {p.suffix for p in (tmp_path / "new").iterdir()} == {".json", ".safetensors"}
 
 
 # ---- several processes ------------------------------------------------------------------------------------------
@@ -374,6 +444,11 @@ def test_a_model_is_given_landmarks_and_goes_on_from_its_weights(tmp_path):
     assert trained(settings)[1][0].loss < first[0].loss - 0.5
     with pytest.raises(ValueError, match=r"start_from is '.*plain', a model of .* 16.* these settings ask for .* 32"):
         train.new_model(replace(settings, width=32))
+    checkpoint.save(tmp_path / "tuned", tuned)
+    on = train.new_model(replace(settings, start_from=str(tmp_path / "tuned"), landmark_block=9))
+    assert same(on, tuned)  # with blocks of another size
+    with pytest.raises(ValueError, match=r"a model of .*'landmark_block': 7.* these settings ask for .*None"):
+        train.new_model(replace(TINY, start_from=str(tmp_path / "tuned")))
 
 
 def damage(path, name, change):
@@ -394,6 +469,12 @@ def damage(path, name, change):
         (lambda p: damage(p, "x.json", lambda b: b"[1]"), r"x\.json is damaged"),
         (lambda p: damage(p, "x.json", lambda b: b'{"format": "onnx"}'), r"x\.json is damaged or no checkpoint"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 32')), r"x\.json holds other"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width"', b'"wodth"')), r"x\.json is damaged: no model"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"gamma"', b'"gamna"')), r"x\.json is damaged: no model"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"causal()"', b'"c()"')), r"x\.json is damaged: no model"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"Xpos"', b'"math"')), r"x\.json uses the encoding math"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"x-', b'"../x-')), r"x\.json is damaged or no checkpoint"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"x-', b'["x-",0],"')), r"x\.json is damaged"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_what_to_do(harm, words, tmp_path):
@@ -419,6 +500,15 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path):
     other = SOURCE._replace(fingerprint="another")
     with pytest.raises(ValueError, match=r"x\.json was made with corpus fingerprint='9158.*and now it is 'another'"):
         list(train.train(TINY, source=other, checkpoint=tmp_path / "x"))
+    about, tensors = checkpoint.read(tmp_path / "x")
+    del about["settings"]["clip"]
+    checkpoint.write(tmp_path / "x", tensors, about)
+    with pytest.raises(ValueError, match=r"settings clip=None, and now it is 1\.0"):
+        trained(TINY, checkpoint=tmp_path / "x")
+    about["settings"]["clip"] = 1.0
+    checkpoint.write(tmp_path / "x", tensors, {name: about[name] for name in ("model", "settings", "corpus")})
+    with pytest.raises(ValueError, match=r"x\.json holds a model and not how far its training was; .*--start-from"):
+        trained(TINY, checkpoint=tmp_path / "x")
 
 
 # ---- names that are looked up, and the command line -------------------------------------------------------------
@@ -434,6 +524,12 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path):
 def test_only_calls_with_literal_arguments_are_made(text):
     with pytest.raises(ValueError, match="cannot be made"):
         checkpoint.make(text, positions, head_dim=8)
+
+
+def test_what_is_written_goes_before_what_is_known():
+    for text in ("Rope(4)", "Rope(head_dim=4)", "Rope(4, base=10000.0)"):
+        assert repr(checkpoint.make(text, positions, head_dim=8)) == repr(positions.Rope(4))
+    assert repr(checkpoint.make("Rope", positions, head_dim=8, size=3)) == repr(positions.Rope(8))
 
 
 def test_every_encoding_is_made_from_its_name():
@@ -460,8 +556,16 @@ def test_the_command_says_what_it_trains_on_and_where_it_is_kept(tmp_path, capsy
     assert "training on cpu" in said
     assert "sympy 1.14.0" in said
     assert f"kept at {tmp_path / 'x'}.json" in said
-    with pytest.raises(SystemExit, match=r"lexviz: heads is 0"):
-        main(["train", "--heads", "0"])
+    for words, argument in [
+        ("heads is 0", "--heads=0"),
+        ("'Rop' cannot be made: .* is no call of one of .*, Rope, Xpos", "--position=Rop"),
+        ("device is 'tpu9'; it must be cuda, mps or cpu, and be there", "--device=tpu9"),
+        ("device is 'cuda:99'", "--device=cuda:99"),
+        ("corpus is '/no/such/text'; no file is there", "--corpus=/no/such/text"),
+        ("every is 0", "--every=0"),
+    ]:
+        with pytest.raises(SystemExit, match=f"lexviz: {words}"):
+            main(["train", "--preset=live", "--steps=1", argument])
 
 
 @pytest.mark.parametrize(
