@@ -69,7 +69,7 @@ FLOORS = {
     "train": "attention checkpoint checks corpus masks model positions",
     "evaluate": "checks corpus masks model theory",
     "runs/__init__": "checkpoint corpus evaluate masks model train",
-    "__main__": "checkpoint corpus evaluate masks model runs train",
+    "__main__": "checkpoint checks corpus evaluate masks model runs train",
 }
 FIGURES = "attention cache checks figures landmark masks model paper positions theory"  # they never train or evaluate
 LEXVIZ = ROOT / "lexviz"
