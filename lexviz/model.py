@@ -189,6 +189,8 @@ class LanguageModel(nn.Module):
         checks.at_least(0, count=count, seed=seed)
         if temperature < 0 or not temperature < float("inf"):
             raise ValueError(f"temperature is {temperature}; it must be a finite number of at least 0")
+        if mask is not None and cache is not None:
+            raise ValueError(f"mask is {mask}; caches bring their own: give mask=None")
         cache = self.caches(mask) if cache is None else cache
         draw = torch.Generator().manual_seed(seed)
         new = prompt[None]  # (1, length)

@@ -470,6 +470,7 @@ def test_weights_start_small_and_those_that_add_up_smaller():
         ),
         (lambda: next(make(landmark_block=4).look(text(5), masks.causal())), "mask is .*landmark models take none"),
         (lambda: (m := make())(text(5), mask=masks.causal(), cache=m.caches()), "caches bring their own"),
+        (lambda: next((m := make()).generate(text(5)[0], 1, masks.causal(), m.caches())), "caches bring their own"),
         (lambda: make(landmark_block=4, mask=masks.block_causal(4)), "mask is .*with landmark_block it must be"),
     ],
 )
