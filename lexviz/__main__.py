@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lexviz import checkpoint as checkpoints
 from lexviz import checks, corpus, evaluate, masks, model, runs, train
+from lexviz.runs import tables
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -175,7 +176,7 @@ def add_runs(commands) -> None:
     """Describe `runs`."""
     parser = commands.add_parser(
         "runs", help="make the reference runs", description="Make what lexviz/runs/list.toml names and is not recorded "
-        "yet, in order. The same command goes on where it was stopped.",
+        "yet, in order; those of the gpu preset where there is one. The same command goes on where it was stopped.",
     )  # fmt: skip
     parser.add_argument("names", nargs="*", help="only these; all that are missing if not given")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with its share of the cores (1)")
@@ -188,7 +189,7 @@ def add_runs(commands) -> None:
 def run_runs(given: argparse.Namespace) -> None:
     """Make the missing runs, here or each in a process of its own."""
     if given.table:
-        print(runs.table())
+        print(tables.tables(runs.results()))
         return
     checks.at_least(1, **{"--processes": given.processes})
     if not given.budget >= 0:
@@ -196,7 +197,9 @@ def run_runs(given: argparse.Namespace) -> None:
     plan, deadline = runs.planned(), time.monotonic() + 60 * given.budget
     if unknown := sorted(set(given.names) - set(plan)):
         raise ValueError(f"names has {unknown[0]!r}; list.toml has {', '.join(plan)}")
-    missing = [name for name in dict.fromkeys(given.names or plan) if name not in runs.results()]
+    gpu = train.best_device() == "cuda"
+    wanted = given.names or [name for name in plan if gpu or plan[name]["preset"] != "gpu"]
+    missing = [name for name in dict.fromkeys(wanted) if name not in runs.results()]
     if given.processes == 1:
         for name in missing:
             make_run(plan[name], given.work, deadline)

@@ -134,6 +134,23 @@ def loss_by_place(found: Losses) -> np.ndarray:
     return (total / torch.bincount(place)).numpy()
 
 
+def repeats(document: Tensor, context: int = 8) -> np.ndarray:
+    """How far back each byte but the first stood last after the same `context` bytes; 0: nowhere. (bytes - 1,)
+
+    A model that can look back so far may copy it: the loss by this distance tells how far it does.
+
+    >>> repeats(corpus.from_text("abcd-abcd"), context=2)
+    array([0, 0, 0, 0, 0, 0, 5, 5])
+    """
+    checks.at_least(1, context=context)
+    text, last, distance = bytes(document.tolist()), {}, []
+    for i in range(1, len(text)):
+        here = text[max(0, i - context) : i + 1]  # a shorter one, at the start, stands nowhere else
+        distance.append(i - last.get(here, i))
+        last[here] = i
+    return np.array(distance, dtype=np.int64)
+
+
 def _batches(windows: list[tuple[int, int, int]], size: int) -> Iterator[list[tuple[int, int, int]]]:
     by_length: dict[int, list] = {}
     for window in windows:

@@ -263,9 +263,11 @@ class LandmarkCache:
         if in_a_row and fetched.ndim == 4:
             scores = _scores(q, torch.cat((fetched[..., :d], local[..., :d]), dim=2), position)
         else:
-            n = torch.arange(slots, device=q.device).expand(blocks.shape) if in_a_row else blocks
-            n = (n[..., None] * size + torch.arange(size, device=q.device)).flatten(-2)  # (..., queries or 1, there)
-            n = n[:, :, 0] if fetched.ndim == 4 else n
+            if in_a_row:
+                n = torch.arange(there, device=q.device)  # the same for all queries
+            else:
+                n = (blocks[..., None] * size + torch.arange(size, device=q.device)).flatten(-2)
+                n = n[:, :, 0] if fetched.ndim == 4 else n  # (batch, heads, there), or of each query
             parts = _scores(q, fetched[..., :d], position, m, n), _scores(q, local[..., :d], position, m, n_local)
             scores = torch.cat(parts, dim=-1)  # (batch, heads, queries, there + local)
         scores[..., self.block : there : size].masked_fill_(blocks < 0, -torch.inf)  # an empty slot's landmark

@@ -120,6 +120,7 @@ class LanguageModel(nn.Module):
         for name, weight in self.named_parameters():
             if weight.ndim == 2 and not name.startswith("position"):
                 nn.init.normal_(weight, std=0.02)
+        nn.init.normal_(self.embedding.weight, std=0.3)  # not drowned by the waves of size 1 that Sinusoidal adds
         for block in self.blocks:  # what is added 2 x layers times to the residual stream starts smaller
             for last in (block.out, block.feed[-1]):
                 nn.init.normal_(last.weight, std=0.02 / (2 * config.layers) ** 0.5)

@@ -83,7 +83,7 @@ def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tu
     queries, keys = q.shape[-2], k.shape[-2]
     n = torch.arange(keys, device=k.device) if k_positions is None else _checked("k_positions", k_positions, k)
     m = n[..., keys - queries :] if q_positions is None else _checked("q_positions", q_positions, q)
-    if k.ndim > q.ndim:  # keys of each query
+    if k.ndim > q.ndim and n.ndim > 1:  # keys of each query
         n = n.expand(k.shape[:-1])
     return m, n
 

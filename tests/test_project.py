@@ -68,7 +68,9 @@ FLOORS = {
     "checkpoint": "checks corpus masks model positions",
     "train": "attention checkpoint checks corpus masks model positions",
     "evaluate": "checks corpus masks model theory",
-    "runs/__init__": "checkpoint corpus evaluate masks model train",
+    "runs/measures": "corpus evaluate landmark masks model train",
+    "runs/tables": "evaluate",
+    "runs/__init__": "checkpoint corpus model runs train",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
 }
 FIGURES = "attention cache checks figures landmark masks model paper positions theory"  # they never train or evaluate
