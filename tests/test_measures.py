@@ -124,7 +124,7 @@ def test_pass_keys_are_asked_by_length_filler_and_in_every_way(landmarks, monkey
         return b"no"
 
     monkeypatch.setattr(evaluate, "_answer", answer)
-    rows = measures.passkeys(*landmarks)
+    rows = measures.passkeys(*landmarks) + measures.passkey_ways(*landmarks)
     assert len(rows) == 2 * 20
     assert len(asked) == 2 * len(rows)
     assert {tuple(row["right"]) for row in rows} == {("0", "0")}
@@ -170,7 +170,7 @@ def test_every_recorded_number_is_in_a_table():
     for about in recorded.values():
         for row in about["results"].get("windows", []) + about["results"].get("retrieval", []):
             assert f"{row['perplexity']:.3f}" in words
-        for row in about["results"].get("passkeys", []):
+        for row in about["results"].get("passkeys", []) + about["results"].get("passkey_ways", []):
             assert str("".join(row["right"]).count("1")) in words
         for row in about["results"].get("resolution", []):
             assert len(row["resolution"]) == about["settings"]["layers"]

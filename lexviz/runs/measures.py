@@ -163,35 +163,44 @@ DEPTHS = 10  # the number stands at so many depths, from 0 to 1,
 PADS = (0, 3, 6, 9, 12)  # and so many bytes stand behind the question, which so lies differently in the blocks
 
 
-def passkeys(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
-    """Hidden numbers, 50 for each row: by length and filler. Each has another number, another depth or another pad.
+USUAL = {"k": 4, "choose": CHOICES[0], "stingy": True}  # how landmark models look for them
 
-    `right` has a text for each of PADS, a character for each of the depths: 1 where every digit was found.
-    Landmark models also: by k, by what chooses the blocks, at ordinary positions, with other numbers in the text, and
-    with the number overwritten, which must fail. Others: with and without blockwise causal attention.
-    """
+
+def passkeys(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
+    """Hidden numbers by length, to 128 l; models without landmarks to 16 l, and with blockwise causal attention too."""
     trained = settings.length
     if model.config.landmark_block:
-        usual = {"k": 4, "choose": CHOICES[0], "stingy": True}
-        asked = [(n * trained, usual) for n in (1, 2, 4, 8, 16, 32, 128)]
-        asked += [(8 * trained, usual | {"k": k}) for k in FETCHED if k != usual["k"]]
-        asked += [(8 * trained, usual | {"choose": choose}) for choose in CHOICES[1:]]
-        asked += [(n * trained, usual | {"stingy": False}) for n in (1, 2, 4, 8)]
-        asked += [(8 * trained, usual | {"distractors": count}) for count in (1, 4, 16)]
-        asked += [(8 * trained, usual | {"overwrite": True})]
-    else:
-        both = (masks.causal(), masks.block_causal(trained // 2))
-        asked = [(n * trained, {"mask": mask}) for mask in both for n in (1, 2, 4, 8, 16)]
-    found = []
-    for n, how in asked:
+        return ask(model, settings, source, [(n * trained, USUAL) for n in (1, 2, 4, 8, 16, 32, 128)])
+    both = (masks.causal(), masks.block_causal(trained // 2))
+    return ask(model, settings, source, [(n * trained, {"mask": mask}) for mask in both for n in (1, 2, 4, 8, 16)])
+
+
+def passkey_ways(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
+    """Hidden numbers in 8 l: by k; by what chooses the blocks; among other numbers; with the number overwritten, which
+    must fail; and at ordinary positions, there in shorter texts too.
+    """
+    asked = [{"k": k} for k in FETCHED if k != USUAL["k"]] + [{"choose": choose} for choose in CHOICES[1:]]
+    asked += [{"distractors": count} for count in (1, 4, 16)] + [{"overwrite": True}]
+    ways = [(8 * settings.length, USUAL | way) for way in asked]
+    ways += [(n * settings.length, USUAL | {"stingy": False}) for n in (1, 2, 4, 8)]
+    return ask(model, settings, source, ways)
+
+
+def ask(model: LanguageModel, settings: Settings, source: Corpus, ways: list[tuple[int, dict]]) -> list[dict]:
+    """Hidden numbers by length, way and filler, 50 for each row, of which no two have the same depth and pad.
+
+    `right` has a text for each of PADS, a character for each of the depths: 1 where every digit was found.
+    """
+    rows = []
+    for n, how in ways:
         for filler, documents in {"sentences": None, "source code": source.validation}.items():
             shown = {name: repr(value) if name == "mask" else value for name, value in how.items()}
-            right = [found_at(model, settings, n, pad, filler=documents, **how) for pad in PADS]
-            found.append({"length": n, "filler": filler, **shown, "right": right})
-    return found
+            right = [answers(model, settings, n, pad, filler=documents, **how) for pad in PADS]
+            rows.append({"length": n, "filler": filler, **shown, "right": right})
+    return rows
 
 
-def found_at(model: LanguageModel, settings: Settings, length: int, pad: int, k: int | None = None, **how) -> str:
+def answers(model: LanguageModel, settings: Settings, length: int, pad: int, k: int | None = None, **how) -> str:
     """A character for each depth: 1 where the number was found, else 0."""
     if k is not None:
         cache = {name: how.pop(name) for name in ("choose", "stingy")}
@@ -200,5 +209,5 @@ def found_at(model: LanguageModel, settings: Settings, length: int, pad: int, k:
     return "".join(str(int(trial.right)) for trial in trials)
 
 
-KINDS = (lengths, places, repeats, resolution, windows, retrieval, passkeys)
+KINDS = (lengths, places, repeats, resolution, windows, retrieval, passkeys, passkey_ways)
 MEASURES = {each.__name__: each for each in KINDS}  # by the names that list.toml uses

@@ -96,7 +96,7 @@ def passkeys(recorded: dict[str, dict]) -> Iterator[str]:
     """Pass keys found, with the interval in which the true share lies."""
     yield f"{'pass keys found':>56}{'length':>8}  {'filler':<12}  right         share, 95%"
     for name, about in recorded.items():
-        for row in about["results"].get("passkeys", []):
+        for row in about["results"].get("passkeys", []) + about["results"].get("passkey_ways", []):
             how = ", ".join(f"{key}={row[key]}" for key in row if key not in ("length", "filler", "right"))
             tried = "".join(row["right"])
             low, high = evaluate.interval(tried.count("1"), len(tried))
