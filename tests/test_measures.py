@@ -102,12 +102,14 @@ def landmarks(texts):
 
 
 def test_retrieval_is_measured_by_length_by_k_and_by_what_chooses(texts, monkeypatch):
-    monkeypatch.setattr(measures, "FAR", 4)
+    monkeypatch.setattr(measures, "FAR", 8)
     settings = train.Settings(**TINY, length=16, landmark_block=1, position="Rope")
     model = train.new_model(settings)
     rows = measures.retrieval(model, settings, texts)
-    assert len({(row["length"], row["k"], row["choose"], row["stingy"]) for row in rows}) == len(rows) == 3 + 3 * 7
-    documents = measures.validation(settings, texts, 4, 20)
+    assert (
+        len({(row["length"], row["k"], row["choose"], row["stingy"]) for row in rows}) == len(rows) == 3 + 4 * 4 + 2 + 4
+    )
+    documents = measures.validation(settings, texts, 8, 20)
     for row in rows[::4]:
         made = None if row["k"] is None else lambda row=row: [LandmarkCache(1, row["k"], row["choose"], row["stingy"])]
         found = evaluate.perplexity(model, documents, row["length"], cache=made, chunk=measures.chunk(settings))

@@ -144,10 +144,11 @@ def retrieval(model: LanguageModel, settings: Settings, source: Corpus) -> list[
     `k` is null for dense attention over the whole window, as in training.
     """
     documents = validation(settings, source, FAR, DOCUMENTS // 2)
-    asked = [(n, None, None, False) for n in far_lengths(settings)[:3]]
-    asked += [(n, k, CHOICES[0], True) for k in FETCHED for n in far_lengths(settings)]
-    asked += [(n, 4, choose, True) for choose in CHOICES[1:] for n in far_lengths(settings)]
-    asked += [(n, 4, CHOICES[0], False) for n in far_lengths(settings)]
+    far = far_lengths(settings)
+    asked = [(n, None, None, False) for n in far[:3]]
+    asked += [(n, k, CHOICES[0], True) for k in FETCHED for n in far]
+    asked += [(n, 4, choose, True) for choose in CHOICES[1:] for n in far[3::2]]
+    asked += [(n, 4, CHOICES[0], False) for n in far[:4]]
     found = []
     for n, k, choose, stingy in asked:
         cache = None if k is None else caches(model, k, choose, stingy)
