@@ -197,21 +197,28 @@ def summary(trace) -> str:
     return ", ".join(said) or "no numbers"
 
 
+def now(figure, readouts) -> str:
+    """The first state in words, as explore.js says the others."""
+    controls = [f"{control.label or name} {control.text(control.value)}" for name, control in figure.controls.items()]
+    return "; ".join([*controls, *(f"{name} {text}" for name, text in readouts)])
+
+
 def render(figure, plot, readouts, packed: bytes) -> str:
     """The HTML of an explore figure: controls, plot, read-outs, caption, and inert data for explore.js."""
+    says = html.escape(f"Plot: {now(figure, readouts)}")
     rows = "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in readouts)
     controls = "".join(_control(figure.id, name, control) for name, control in figure.controls.items())
     first = _first(plot).replace("<", "\\u003c")  # no text in it may end the script
     height = plot.layout.height or plot.layout.template.layout.height
-    return f"""<figure class="lex" id="lex-{figure.id}" data-figure="{figure.id}">
+    return f"""<figure class="lex" id="lex-{figure.id}" data-figure="{figure.id}" aria-labelledby="lex-{figure.id}-caption">
 <div class="lex-controls" role="group" aria-label="Controls of this figure">{controls}
 <span class="lex-buttons"><button type="button" class="lex-reset">Reset</button>
 <button type="button" class="lex-link">Copy link</button></span></div>
-<div class="lex-plot" role="img" aria-label="{html.escape(figure.caption)}" style="min-height:{height:.0f}px"></div>
+<div class="lex-plot" role="img" aria-label="{says}" aria-describedby="lex-{figure.id}-description" style="min-height:{height:.0f}px"></div>
 <dl class="lex-readouts">{rows}</dl>
 <p class="lex-status" role="status"></p>
-<figcaption>{html.escape(figure.caption)}
-<span class="lex-description">{html.escape(figure.description)}</span></figcaption>
+<p class="lex-description" id="lex-{figure.id}-description">{html.escape(figure.description)}</p>
+<figcaption><span id="lex-{figure.id}-caption">{html.escape(figure.caption)}</span></figcaption>
 <script type="application/json" class="lex-first">{first}</script>
 <script type="text/plain" class="lex-states">{base64.b64encode(packed).decode()}</script>
 </figure>"""
@@ -224,7 +231,8 @@ def _control(figure_id: str, name: str, control) -> str:
     keys = html.escape(json.dumps([str(value) for value in control.values]))
     start = control.values.index(control.value)
     data = f'{place} data-texts="{texts}" data-keys="{keys}" data-start="{start}"'
-    label = f'<label for="lex-{figure_id}-{name}">{html.escape(control.label or name)}</label>'
+    called = f"lex-{figure_id}-{name}-label"
+    label = f'<label for="lex-{figure_id}-{name}" id="{called}">{html.escape(control.label or name)}</label>'
     if control.kind == "toggle":
         return f'<span class="lex-control">{label}<input type="checkbox" {data}{" checked" * start}></span>'
     if control.kind == "choice":
@@ -237,5 +245,8 @@ def _control(figure_id: str, name: str, control) -> str:
     bar = (
         f'<input type="range" min="0" max="{len(control.values) - 1}" value="{start}" aria-valuetext="{shown}" {data}>'
     )
-    run = '<button type="button" class="lex-play" aria-pressed="false">Play</button>' * (control.kind == "play")
-    return f'<span class="lex-control">{label}{bar}<output>{shown}</output>{run}</span>'
+    # The slider says its value itself; an output, live by its nature, would say it again at every step.
+    value = f'<output aria-live="off">{shown}</output>'
+    run = f"lex-{figure_id}-{name}-play"  # listeners hear what the button says, Play or Pause, and what it plays
+    run = f'<button type="button" class="lex-play" id="{run}" aria-labelledby="{run} {called}">Play</button>'
+    return f'<span class="lex-control">{label}{bar}{value}{run * (control.kind == "play")}</span>'

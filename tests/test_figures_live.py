@@ -169,10 +169,9 @@ def test_the_keyboard_reaches_every_state_and_the_rest_follows(stage, visit):
     tab.wait_for_function("location.hash === '#wave:turns=5;height=2.0;kind=cosine;shifted=True'")
     assert root.locator("#lex-wave-height").get_attribute("aria-valuetext") == "2 m"
     assert root.locator("output").all_text_contents() == ["5", "2 m"]
-    tab.wait_for_function("document.querySelector('.lex-status').textContent !== ''")
-    assert (
-        root.locator(".lex-status").text_content().startswith("turns 5, height 2 m, kind cosine, shifted by 1 on. top ")
-    )
+    now = "Plot: turns 5; height 2 m; kind cosine; shifted by 1 on; top "
+    tab.wait_for_function(f"document.querySelector('.main-svg').ariaLabel.startsWith('{now}')")
+    assert "shifted by 1 on" in root.locator(".lex-status").text_content()
     root.locator(".lex-reset").focus()
     tab.keyboard.press("Enter")
     settle(tab)

@@ -33,6 +33,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     const text = colour("--pst-color-text-base", "#444"), ground = colour("--pst-color-background", "#fff");
     const template = layout.template.layout;
     template.font.color = text;
+    template.modebar = { bgcolor: ground, color: text, activecolor: colour("--pst-color-primary", text) };
     template.hoverlabel = { bgcolor: ground, bordercolor: text, font: { color: text } };
     template.xaxis.linecolor = template.yaxis.linecolor = colour("--pst-color-text-muted", text);
   }
@@ -81,6 +82,8 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
 
   /* ---- one figure ---- */
 
+  const NAMING = ["role", "aria-label", "aria-describedby"]; // what makes the empty plot an image
+
   class Figure {
     constructor(root) {
       this.root = root;
@@ -96,10 +99,12 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       this.spec = JSON.parse(root.querySelector(".lex-first").textContent);
       this.shown = this.controls.map((control) => control.start).join();
       for (const control of this.controls) control.input.addEventListener("input", () => this.moved());
-      this.pauses = []; // one for each slider that runs by itself
+      this.pauses = []; // one for each slider that can run by itself
+      this.running = new Set(); // the buttons of those that do
       root.querySelector(".lex-reset").addEventListener("click", () => this.reset());
       root.querySelector(".lex-link").addEventListener("click", () => this.copyLink());
       root.querySelectorAll(".lex-play").forEach((button) => this.playable(button));
+      this.said = this.words();
       this.set(this.controls.map((control) => this.index(control)), false); // a browser may have kept old positions
     }
 
@@ -163,7 +168,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         const plotly = await loadPlotly();
         const theme = document.documentElement.dataset.theme;
         paint(this.spec.layout);
-        const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+        const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] };
         await plotly.newPlot(this.plot, ...this.copies(), config);
         this.root.dataset.state = "first";
         if (document.documentElement.dataset.theme !== theme) await this.repaint(); // it changed meanwhile
@@ -171,10 +176,11 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         this.ready = true;
         this.root.dataset.state = "ready";
         this.draw();
+        this.describe();
       } catch (error) {
         this.root.dataset.state = "failed";
         this.plot.textContent = "This figure could not be drawn: " + error.message;
-        this.plot.removeAttribute("role");
+        for (const name of NAMING) this.plot.removeAttribute(name);
       }
     }
 
@@ -195,22 +201,48 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         else part[path.at(-1)] = value;
       });
       window.Plotly.react(this.plot, ...this.copies());
-      if (!this.touched) return;
-      // Once the slider rests: browsers refuse a new address at every step, and nobody wants each one read aloud.
+      this.rest();
+    }
+
+    /* Once the controls rest: browsers refuse a new address at every step, and nobody wants each one read aloud. */
+    rest() {
       clearTimeout(this.resting);
       this.resting = setTimeout(() => {
+        this.describe();
+        if (!this.touched || this.running.size) return;
         history.replaceState(null, "", this.address());
-        this.root.querySelector(".lex-status").textContent = this.words();
+        const words = this.words(); // what has changed is said, not all of it again
+        this.say(words.filter((part) => !this.said.includes(part)).join("; "));
+        this.said = words;
       }, 300);
     }
 
+    /* For those who listen: plotly's drawing is one image, which says its state; the buttons beside it are no part of it. */
+    describe() {
+      const [drawing, texts] = this.plot.querySelectorAll(".main-svg");
+      if (!texts) return;
+      const drawn = [...texts.querySelectorAll(".xtitle, .ytitle, .legendtext")].map((text) => text.textContent);
+      const tools = this.plot.querySelector(".modebar");
+      const says = `Plot: ${this.words().join("; ")}. Drawn: ${drawn.join(", ")}`;
+      const description = this.root.querySelector(".lex-description").id;
+      const set = (part, names) => Object.entries(names).forEach(([name, value]) => part.setAttribute(name, value));
+      set(drawing, { role: "img", "aria-label": says, "aria-describedby": description });
+      set(texts, { "aria-hidden": true });
+      set(tools, { role: "group", "aria-label": "Tools of this plot" });
+      for (const name of NAMING) this.plot.removeAttribute(name);
+    }
+
+    say(text) {
+      this.root.querySelector(".lex-status").textContent = text;
+    }
+
+    /* The state in words: each control and each read-out with its value. */
     words() {
       const label = (control) => document.querySelector(`label[for="${control.input.id}"]`).textContent;
-      const set = this.controls.map((control) => `${label(control)} ${control.texts[this.index(control)]}`);
-      const read = [...this.root.querySelectorAll(".lex-readouts div")].map(
-        (row) => `${row.children[0].textContent} ${row.children[1].textContent}`
-      );
-      return [set.join(", "), ...read].join(". ");
+      return [
+        ...this.controls.map((control) => `${label(control)} ${control.texts[this.index(control)]}`),
+        ...Array.from(this.root.querySelectorAll(".lex-readouts div"), (row) => [...row.children].map((part) => part.textContent).join(" ")),
+      ];
     }
 
     /* ---- a state has an address: #name:gamma=0.4;base=512 ---- */
@@ -231,6 +263,8 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       });
       this.set(indexes, false);
       this.root.scrollIntoView({ block: "center" });
+      this.root.tabIndex = -1; // from here on with Tab, as after any link to a place in the page
+      this.root.focus({ preventScroll: true });
     }
 
     async copyLink() {
@@ -243,6 +277,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       } catch {
         button.textContent = "See the address bar"; // no clipboard: the address is there
       }
+      this.say(button.textContent);
       setTimeout(() => (button.textContent = "Copy link"), 2000);
     }
 
@@ -259,15 +294,15 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       const pause = () => {
         clearInterval(playing);
         playing = undefined;
+        if (this.running.delete(button)) this.rest();
         button.textContent = calm.matches ? "Step" : "Play";
-        button.setAttribute("aria-pressed", "false");
       };
       button.addEventListener("click", () => {
         if (calm.matches) return step();
         if (playing) return pause();
         playing = setInterval(step, 400);
+        this.running.add(button);
         button.textContent = "Pause";
-        button.setAttribute("aria-pressed", "true");
       });
       input.addEventListener("pointerdown", pause);
       input.addEventListener("keydown", pause);
