@@ -205,20 +205,21 @@ def now(figure, readouts) -> str:
 
 def render(figure, plot, readouts, packed: bytes) -> str:
     """The HTML of an explore figure: controls, plot, read-outs, caption, and inert data for explore.js."""
-    says = html.escape(f"Plot: {now(figure, readouts)}")
+    name, says = f"lex-{figure.id}", html.escape(f"Plot: {now(figure, readouts)}")
     rows = "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in readouts)
     controls = "".join(_control(figure.id, name, control) for name, control in figure.controls.items())
     first = _first(plot).replace("<", "\\u003c")  # no text in it may end the script
     height = plot.layout.height or plot.layout.template.layout.height
-    return f"""<figure class="lex" id="lex-{figure.id}" data-figure="{figure.id}" aria-labelledby="lex-{figure.id}-caption">
+    return f"""<figure class="lex" id="{name}" data-figure="{figure.id}" aria-labelledby="{name}-caption">
 <div class="lex-controls" role="group" aria-label="Controls of this figure">{controls}
 <span class="lex-buttons"><button type="button" class="lex-reset">Reset</button>
 <button type="button" class="lex-link">Copy link</button></span></div>
-<div class="lex-plot" role="img" aria-label="{says}" aria-describedby="lex-{figure.id}-description" style="min-height:{height:.0f}px"></div>
+<div class="lex-plot" role="img" aria-label="{says}" aria-describedby="{name}-description"
+style="min-height:{height:.0f}px"></div>
 <dl class="lex-readouts">{rows}</dl>
 <p class="lex-status" role="status"></p>
-<p class="lex-description" id="lex-{figure.id}-description">{html.escape(figure.description)}</p>
-<figcaption><span id="lex-{figure.id}-caption">{html.escape(figure.caption)}</span></figcaption>
+<p class="lex-description" id="{name}-description">{html.escape(figure.description)}</p>
+<figcaption><span id="{name}-caption">{html.escape(figure.caption)}</span></figcaption>
 <script type="application/json" class="lex-first">{first}</script>
 <script type="text/plain" class="lex-states">{base64.b64encode(packed).decode()}</script>
 </figure>"""
