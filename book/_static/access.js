@@ -9,7 +9,7 @@
     all("nav.bd-links .current > a").forEach((link) => link.setAttribute("aria-current", "page"));
 
     /* The theme's windows have no names, and its buttons say "toggle" whatever they do. */
-    const names = { primary: "Contents of the book", secondary: "On this page" };
+    const names = { primary: "Contents of the book", secondary: "Contents of this page" };
     for (const [side, name] of Object.entries(names)) {
       all(`#pst-${side}-sidebar-modal, .${side}-toggle`).forEach((part) => part.setAttribute("aria-label", name));
     }
