@@ -9,7 +9,7 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help ready book test test-all lab bench notebooks pins clean
+.PHONY: help ready book pdf test test-all lab bench notebooks pins clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-17s %s\n' "$$name" "$$text"; done
@@ -20,6 +20,9 @@ ready:
 
 book: ready ## build the website, and say where to open it
 	@$(RUN) tools/website.py
+
+pdf: ready ## print the whole book into one PDF, with headless Chromium
+	@$(RUN) tools/pdf.py
 
 test: ready ## everything that must hold: style, properties, notebooks, the book without a warning
 	@$(RUN) -m ruff check --quiet .

@@ -219,7 +219,8 @@ style="min-height:{height:.0f}px"></div>
 <dl class="lex-readouts">{rows}</dl>
 <p class="lex-status" role="status"></p>
 <p class="lex-description" id="{name}-description">{html.escape(figure.description)}</p>
-<figcaption><span id="{name}-caption">{html.escape(figure.caption)}</span></figcaption>
+<figcaption><span id="{name}-caption">{html.escape(figure.caption)}</span>
+<a class="headerlink" href="#{name}" title="Link to this figure">#</a></figcaption>
 <script type="application/json" class="lex-first">{first}</script>
 <script type="text/plain" class="lex-states">{base64.b64encode(packed).decode()}</script>
 </figure>"""
