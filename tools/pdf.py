@@ -156,19 +156,30 @@ def document() -> str:
 {contents(chapters)}{"".join(map(str, chapters))}</div></main></body></html>"""
 
 
-def draw_everything(tab) -> None:
-    """Typeset the formulas, bring each figure to life that paper shows live, and make the widest things fit."""
+def opened(chromium):
+    """The book in a tab of its own, as it goes to the printer: formulas typeset, figures drawn, all made to fit.
+
+    Figures that paper shows as pictures need no drawing; the others come to life when they come near the window.
+    """
+    options = {"viewport": {"width": COLUMN, "height": 1000}, "reduced_motion": "reduce", "offline": True}
+    tab = chromium.new_page(**options)
+    tab.set_default_timeout(300_000)
+    tab.emulate_media(media="print", color_scheme="light")
+    address = (SITE / "print.html").as_uri()  # beside the pages, whose files it uses; no such file is written
+    html = document()
+    tab.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
+    tab.goto(address)
     tab.evaluate("MathJax.startup.promise.then(() => 0)")
-    tab.evaluate("document.fonts.ready.then(() => 0)")
     for figure in tab.locator("figure.lex").all():
         if not figure.locator(".lex-plot").is_visible():
-            continue  # a picture stands in for it
+            continue
         figure.scroll_into_view_if_needed()
-        figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for(timeout=120_000)
+        figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for()
         if figure.get_attribute("data-state") == "failed":
-            raise RuntimeError(f"{figure.get_attribute('id')}: {figure.inner_text()}")
-    tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            raise RuntimeError(f"{figure.get_attribute('id')}: {figure.locator('.lex-plot').inner_text()}")
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # what is still drawn
     tab.evaluate(FIT)
+    return tab
 
 
 def numbers(pdf: bytes) -> dict[str, int]:
@@ -178,17 +189,8 @@ def numbers(pdf: bytes) -> dict[str, int]:
     return {key.lstrip("/"): reader.get_destination_page_number(place) + 1 for key, place in places.items()}
 
 
-def printed(chromium) -> bytes:
-    """The book, printed twice."""
-    context = chromium.new_context(viewport={"width": COLUMN, "height": 1000}, reduced_motion="reduce")
-    tab = context.new_page()
-    tab.set_default_timeout(300_000)
-    tab.emulate_media(media="print", color_scheme="light")
-    address = (SITE / "print.html").as_uri()  # beside the pages, whose files it uses; no such file is written
-    html = document()
-    tab.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
-    tab.goto(address)
-    draw_everything(tab)
+def printed(tab) -> bytes:
+    """The book in a tab as a PDF, printed twice."""
     pages = {}
     for _ in range(2):
         tab.evaluate(
@@ -198,7 +200,6 @@ def printed(chromium) -> bytes:
         )
         pdf = tab.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
         before, pages = pages, numbers(pdf)
-    context.close()
     if before != pages:
         raise RuntimeError("the page numbers in the table of contents have moved what they number")
     return pdf
@@ -213,7 +214,7 @@ def main():
         sys.exit("lexviz: the website was not built, so nothing was printed; the first warning above says why.")
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
-        pdf = printed(chromium)
+        pdf = printed(opened(chromium))
         chromium.close()
     PDF.write_bytes(pdf)
     print(f"The book, {len(pypdf.PdfReader(io.BytesIO(pdf)).pages)} pages, is in {PDF.relative_to(ROOT)}")
