@@ -70,6 +70,8 @@ def chapter(page: bs4.BeautifulSoup, path: str, pages: list[str]) -> bs4.Tag:
             part[key] = f"{name(path)}.{part[key]}"
     for part in text.select("[src]"):
         part["src"] = urljoin(path, part["src"])
+    for plot in text.select(".lex-plot:not(:has(*))"):
+        plot["class"].append("to-draw")
     for link in text.select("a[href]"):
         goal, anchor = urldefrag(urljoin(path, link["href"]))
         if goal in pages:
@@ -159,7 +161,7 @@ def document() -> str:
 def opened(chromium):
     """The book in a tab of its own, as it goes to the printer: formulas typeset, figures drawn, all made to fit.
 
-    Figures that paper shows as pictures need no drawing; the others come to life when they come near the window.
+    A figure that the page holds no picture of comes to life, as on the website, when it comes near the window.
     """
     options = {"viewport": {"width": COLUMN, "height": 1000}, "reduced_motion": "reduce", "offline": True}
     tab = chromium.new_page(**options)
@@ -170,9 +172,7 @@ def opened(chromium):
     tab.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
     tab.goto(address)
     tab.evaluate("MathJax.startup.promise.then(() => 0)")
-    for figure in tab.locator("figure.lex").all():
-        if not figure.locator(".lex-plot").is_visible():
-            continue
+    for figure in tab.locator("figure.lex:has(.to-draw)").all():
         figure.scroll_into_view_if_needed()
         figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for()
         if figure.get_attribute("data-state") == "failed":
@@ -190,17 +190,16 @@ def numbers(pdf: bytes) -> dict[str, int]:
 
 
 def printed(tab) -> bytes:
-    """The book in a tab as a PDF, printed twice."""
-    pages = {}
-    for _ in range(2):
-        tab.evaluate(
-            "pages => document.querySelectorAll('a.to-page').forEach("
-            "link => link.dataset.page = pages[decodeURIComponent(link.hash.slice(1))] ?? '')",
-            pages,
-        )
-        pdf = tab.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
-        before, pages = pages, numbers(pdf)
-    if before != pages:
+    """The book in a tab as a PDF, printed twice, the first time in a hurry."""
+    options = {"prefer_css_page_size": True, "print_background": True}
+    pages = numbers(tab.pdf(**options))
+    tab.evaluate(
+        "pages => document.querySelectorAll('a.to-page').forEach("
+        "link => link.dataset.page = pages[decodeURIComponent(link.hash.slice(1))])",
+        pages,
+    )
+    pdf = tab.pdf(**options, outline=True, tagged=True)
+    if numbers(pdf) != pages:
         raise RuntimeError("the page numbers in the table of contents have moved what they number")
     return pdf
 
