@@ -126,14 +126,15 @@ class Findable(Domain):
         self.data["places"][docname] = places
 
     def get_objects(self):
-        most = collections.Counter()
+        all_much = collections.defaultdict(list)
         for places in self.data["places"].values():
             for kind, name, _, much in places:
-                most[kind, name] = max(most[kind, name], much)
+                all_much[kind, name].append(much)
         for docname, places in self.data["places"].items():
             for kind, name, anchor, much in places:
-                rank = 0 if much == most[kind, name] else 1
-                yield name, name, kind, docname, anchor, rank + (kind == "code")  # after chapters of that name
+                rank = sum(other > much for other in all_much[kind, name])
+                rank += kind == "code"  # after the chapters that have the name in their titles
+                yield name, name, kind, docname, anchor, min(rank, 2)  # Sphinx has three ranks
 
     def get_type_name(self, type, primary=False):
         return type.lname
