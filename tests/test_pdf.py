@@ -115,7 +115,7 @@ def test_no_figure_is_cut_by_the_end_of_a_page(texts, site):
     for name in PAGES:
         soup = bs4.BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
         for figure in soup.select("figure.lex"):
-            caption = close(next(figure.figcaption.strings))
+            caption = close(next(figure.figcaption.stripped_strings))
             first = close(figure.select_one("label").get_text())
             (text,) = [text for text in texts if caption in text]
             assert first in text[: text.index(caption)], figure["id"]

@@ -67,7 +67,7 @@ def names() -> set[str]:
 def title(figure: bs4.Tag) -> str:
     """What a figure is called, its id in words, and the first sentence of its caption."""
     words = figure["id"].removeprefix("lex-").replace("-", " ")
-    caption = " ".join(next(figure.figcaption.strings).split())
+    caption = " ".join(next(figure.figcaption.stripped_strings).split())
     return f"{words}: {caption.split('. ')[0].rstrip('.')}"
 
 

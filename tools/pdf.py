@@ -65,9 +65,9 @@ def chapter(page: bs4.BeautifulSoup, path: str, pages: list[str]) -> bs4.Tag:
     text.name, text["id"] = "section", name(path)
     for useless in text.select("a.headerlink, details.hide"):
         useless.decompose()
-    for key in ("id", "for"):
-        for part in text.select(f"[{key}]"):
-            part[key] = f"{name(path)}.{part[key]}"
+    for key in ("id", "for", "aria-labelledby", "aria-describedby"):
+        for part in text.select(f"[{key}]:not(svg *)"):  # a picture's ids, which are random, are its own affair
+            part[key] = " ".join(f"{name(path)}.{one}" for one in part[key].split())
     for part in text.select("[src]"):
         part["src"] = urljoin(path, part["src"])
     for plot in text.select(".lex-plot:not(:has(*))"):
