@@ -71,6 +71,7 @@ FLOORS = {
     "runs/measures": "corpus evaluate landmark masks model train",
     "runs/tables": "evaluate",
     "runs/__init__": "checkpoint corpus model runs train",
+    "inside": "checks masks model positions",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
 }
 FIGURES = "attention cache checks figures landmark masks model paper positions theory"  # they never train or evaluate

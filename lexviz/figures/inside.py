@@ -34,9 +34,9 @@ MONO = {"family": "ui-monospace, monospace"}
 
 
 def shown(text: Sequence[int]) -> list[str]:
-    """Bytes as characters, one each; a newline has a sign, and what cannot be printed another.
+    r"""Bytes as characters, one each; a newline has a sign, and what cannot be printed another.
 
-    >>> "".join(shown(b"def f(x):\\n\\t"))
+    >>> "".join(shown(b"def f(x):\n\t"))
     'def f(x):⏎□'
     """
     return [chr(byte) if 32 <= byte < 127 else "⏎" if byte == 10 else "□" for byte in text]
@@ -231,7 +231,7 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
     first = len(text) - COLUMNS * ROWS
     characters = shown(text)[first:]
 
-    def what_a_head_looks_for(encoding, blocks, layer, head, query):
+    def what_a_head_looks_for(encoding, blocks, layer, head, reading):
         """The last 512 of 2,048 bytes of a text, 32 in a row, shaded by the weight that the chosen head gives to each
         when it reads the framed one.
 
@@ -239,7 +239,7 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
         blocks, nothing before the block before its own is. The dashed line is 256 bytes before the framed one: what
         stands above it is farther away than any two bytes in training.
         """
-        at = queries[query]
+        at = queries[reading]
         row = weights(encoding, blocks, range(at, at + 1), range(at + 1))[layer - 1, head - 1, 0]  # (keys,)
         z = np.full(COLUMNS * ROWS, np.nan)
         z[: at + 1 - first] = _thousandths(row[first:])
@@ -381,38 +381,38 @@ def drift(found: dict[str, dict[str, np.ndarray]], moved: dict[str, np.ndarray])
 
         A window of 256 bytes ends with the block of 128 in which the byte stands: the first layer, under blockwise
         causal attention, sees just this window. Level dotted lines, in the same colours: the difference that it makes
-        if the window begins 16 bytes later. Where a line is missing there is no difference, apart from rounding.
+        if the window begins 16 bytes later. What lies at the bottom makes no difference, apart from rounding.
         """
         of, reference = found[encoding][BLOCKS if blocks else PLAIN], moved[encoding]
         x = BLOCK * (1 + np.arange(of.shape[1])) + BLOCK // 2
         traces = []
         for layer, (colour, dash) in zip(range(1, len(of)), LINES, strict=False):
             name = f"layer {layer}"
-            y = np.where(of[layer] > LOW, of[layer], np.nan)
+            y = np.maximum(of[layer], LOW)
             traces.append(_line(name, x, y, colour, dash, "%{x:,}: %{y:.2g}", legendgroup=name))
             level = _line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", "%{y:.2g}")
             traces.append(level | {"showlegend": False, "legendgroup": name, "line": {"color": colour, "width": 1}})
             traces[-1]["line"]["dash"] = "dot"
         layout = {
             "xaxis": {"title": "place in the text, bytes", "range": [0, 2060], "tickvals": [256, 1024, 2048]},
-            "yaxis": {"title": "difference", "type": "log", "range": np.log10([LOW, 2]).tolist()}
-            | {"tickvals": [0.0001, 0.001, 0.01, 0.1, 1], "ticktext": ["0.01%", "0.1%", "1%", "10%", "100%"]},
+            "yaxis": {"title": "difference", "type": "log", "range": np.log10([LOW / 1.5, 2]).tolist()}
+            | {"tickvals": [LOW, 0.001, 0.01, 0.1, 1], "ticktext": ["none", "0.1%", "1%", "10%", "100%"]},
             "height": 420,
         }
         return go.Figure(traces, layout), [
-            (f"in the last block, after layer {layer}", _share(of[layer, -1]), "") for layer in range(1, len(of))
+            (f"in the last block, after layer {layer}", share(of[layer, -1]), "") for layer in range(1, len(of))
         ]
 
     return drifting
 
 
-LOW = 5e-5  # of a difference that is drawn
+LOW = 1e-4  # of a difference that is drawn
 
 
-def _share(value: float) -> str:
-    """Two digits of a share, in per cent.
+def share(value: float) -> str:
+    """A share in per cent.
 
-    >>> _share(0.5678), _share(0.00123), _share(1e-7)
-    ('57%', '0.12%', 'none')
+    >>> share(0.5678), share(0.00123), share(1e-7)
+    ('57%', '0.1%', 'none')
     """
-    return "none" if value <= LOW else f"{100 * value:.0f}%" if value >= 0.1 else f"{100 * value:.2g}%"
+    return "none" if value <= LOW else f"{100 * value:.0f}%" if value >= 0.1 else f"{100 * value:.1f}%"
