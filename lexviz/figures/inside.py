@@ -223,23 +223,23 @@ def _hovers(characters: list[str], queries: range, keys: range) -> list[list[str
 
 # ---- in the text itself -----------------------------------------------------------------------------------------
 
-COLUMNS, ROWS = 32, 16  # of the grid of characters: the last 512 bytes
+COLUMNS, ROWS = 32, 16  # of the grid of characters: four blocks
 
 
 def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, bool, range, range], np.ndarray]):
     """`text` is what is read; queries: {what it is called: its place}; weights as for `exact`."""
-    first = len(text) - COLUMNS * ROWS
-    characters = shown(text)[first:]
 
     def what_a_head_looks_for(encoding, blocks, layer, head, reading):
-        """The last 512 of 2,048 bytes of a text, 32 in a row, shaded by the weight that the chosen head gives to each
-        when it reads the framed one.
+        """Four blocks of a text of 2,048 bytes, 32 bytes in a row, shaded by the weight that the chosen head gives to
+        each when it reads the framed one, in the last of these blocks.
 
         Thin lines are the borders of blocks, four rows each. What comes after the framed byte is never seen; with
         blocks, nothing before the block before its own is. The dashed line is 256 bytes before the framed one: what
         stands above it is farther away than any two bytes in training.
         """
         at = queries[reading]
+        first = max(0, (at // BLOCK + 1) * BLOCK - COLUMNS * ROWS)
+        characters = shown(text[first : first + COLUMNS * ROWS])
         row = weights(encoding, blocks, range(at, at + 1), range(at + 1))[layer - 1, head - 1, 0]  # (keys,)
         z = np.full(COLUMNS * ROWS, np.nan)
         z[: at + 1 - first] = _thousandths(row[first:])
