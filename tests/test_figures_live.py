@@ -113,6 +113,9 @@ def check_state(tab, figure, indexes):
             if numbers.dtype.kind not in "biuf":
                 continue
             found = np.array(drawn[name], dtype=float)
+            if np.isnan(numbers.astype(float)).all():  # a map of which nothing is seen
+                assert np.isnan(found).all()
+                continue
             axis = f"{name}axis{(trace[f'{name}axis'] or name)[1:]}" if name != "z" else ""  # "yaxis2" of a trace on y2
             if axis and wanted.layout[axis].type == "log":  # only what is positive has a place there
                 seen = numbers > 0
