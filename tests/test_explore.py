@@ -354,6 +354,7 @@ def test_a_kernel_sends_a_map_with_gaps():
     assert sent() == [[6.0, None], [8.0, 9.0]]
 
 
+@apart
 def test_dragging_queues_no_stale_work():
     calls = []
 
