@@ -1,0 +1,227 @@
+"""What the figures of chapter 7 plot, against loops; how one grows in a kernel; what the chapter says."""
+
+import itertools
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import charts
+from lexviz import explore, runs
+from lexviz.figures import training
+from lexviz.train import LAPTOP, LIVE, Entry, Settings
+
+CHAPTER = charts.cells("07-training-a-small-model")
+LEVELS = {"counts": 3.29, "after one": 2.47, "after two": 1.79}
+RECORDED = runs.results()
+
+
+def made_up(count, seed=0, of=LIVE):
+    rng = np.random.default_rng(seed)
+    return [Entry(i + 1, rng.uniform(1, 5), of.rate(i), rng.uniform(1e3, 1e6)) for i in range(count)]
+
+
+def figures(history):
+    names = {"history": history, "settings": LIVE, "recorded": RECORDED, "levels": LEVELS, "training": training}
+    return charts.made_in(CHAPTER, mine_history=history[:250], **names)
+
+
+# ---- its parts --------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-10, 10), max_size=60), st.integers(1, 70))
+def test_a_trailing_mean_is_of_the_value_and_those_before(values, width):
+    expected = [sum(part) / len(part) for part in (values[max(0, i - width + 1) : i + 1] for i in range(len(values)))]
+    assert training.trailing(np.array(values), width) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(0, 5000))
+def test_few_points_have_both_ends_and_equal_distances(count):
+    drawn = training.few(count)
+    assert len(drawn) == min(count, training.POINTS)
+    if count:
+        assert drawn[0] == 0
+        assert drawn[-1] == count - 1
+        assert len(set(np.diff(drawn))) <= 2
+        assert np.all(np.diff(drawn) > 0)
+
+
+@given(st.integers(0, 30), st.integers(0, 12))
+def test_bytes_are_counted_step_by_step(steps, short):
+    of = Settings(batch=3, length=7, steps=30, short_steps=short, short_length=5, short_batch=2)
+    expected = sum(math.prod(of.shape(step)) for step in range(steps)) / 1e6
+    assert training.million_bytes(of, steps) == pytest.approx(expected)
+
+
+# ---- the figure -------------------------------------------------------------------------------------------------
+
+
+def test_the_chapter_has_these_figures():
+    found = figures(made_up(500))
+    assert {name: len(charts.states(figure)) for name, figure in found.items()} == {
+        "training": 96,
+        "own-beside-ours": 6,
+    }
+
+
+@pytest.mark.parametrize("count", [500, 137, 1, 0])
+def test_states_have_the_same_traces_and_few_points(count):
+    of = training.of(made_up(count), LIVE, RECORDED, LEVELS)
+    states = charts.states(figures(made_up(1))["training"])
+    first, names = of(**states[0])
+    for values in states[:: 1 if count == 500 else 7]:
+        made, readouts = of(**values)
+        for trace, other in zip(made.data, first.data, strict=True):
+            assert [trace[key] for key in ("type", "mode", "xaxis", "yaxis", "showlegend")] == [
+                other[key] for key in ("type", "mode", "xaxis", "yaxis", "showlegend")
+            ]
+            assert len(trace.x) == len(trace.y) <= 251
+        assert [name for name, *_ in readouts] == [name for name, *_ in names]
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["XPos", "RoPE", "ALiBi", "Sinusoidal"]), st.sampled_from(["bytes read", "steps"]), st.booleans(),
+    st.sampled_from([1, 20, 100]), st.sampled_from(["learning rate", "bytes a second"]), st.integers(1, 240),
+)  # fmt: skip
+def test_it_draws_what_was_trained_and_what_was_recorded(reference, across, log, smoothing, below, count):
+    history = made_up(count)
+    made, readouts = training.of(history, LIVE, RECORDED, LEVELS)(reference, across, log, smoothing, below)
+    traces = {trace.name: trace for trace in made.data}
+    ours = traces["this model"]
+    assert ours.x == pytest.approx([entry.step * (1 if across == "steps" else 16 * 128 / 1e6) for entry in history])
+    losses = [entry.loss for entry in history]
+    assert ours.y == pytest.approx([np.mean(losses[max(0, i + 1 - smoothing) : i + 1]) for i in range(count)])
+    curve = RECORDED[training.RUNS[reference]]["curve"]
+    theirs = traces[f"{reference}, recorded"]
+    assert theirs.x == pytest.approx([step * (1 if across == "steps" else 16 * 256 / 1e6) for step, _ in curve])
+    width = max(1, smoothing // 10)
+    known = [loss for _, loss in curve]
+    assert theirs.y == pytest.approx([np.mean(known[max(0, i + 1 - width) : i + 1]) for i in range(len(known))])
+    for name, nats in LEVELS.items():
+        assert list(traces[name].y) == [nats, nats]
+    lower = traces["below: this model"]
+    if below == "learning rate":
+        assert lower.y == pytest.approx([LIVE.rate(entry.step - 1) for entry in history])
+        recorded_rates = [LAPTOP.rate(step - 1) for step, _ in curve]
+        assert traces[f"below: {reference}, recorded"].y == pytest.approx(recorded_rates)
+    else:
+        speeds = [entry.tokens_per_second for entry in history]
+        assert lower.y[0] is None
+        assert lower.y[1:] == pytest.approx([np.mean(speeds[max(0, i + 1 - smoothing) : i + 1]) for i in range(count)])
+    for axis, shown in (("xaxis", [ours.x, theirs.x]), ("yaxis", [ours.y, theirs.y, list(LEVELS.values())])):
+        low, high = made.layout[axis].range
+        values = np.concatenate([np.array(part, dtype=float) for part in shown])
+        values = np.log10(values) if axis == "xaxis" and log else values
+        assert low - 1e-9 <= values.min()
+        assert values.max() <= high
+    said = {name: value for name, value, _ in readouts}
+    assert said["loss of the last 50 steps, this model"] == f"{np.mean(losses[-50:]):.2f}"
+    assert said["loss of the last 50 steps, recorded"] == f"{np.mean(known[-5:]):.2f}"
+    below_all = [step for step, loss in curve if loss < 1.79]
+    assert said["recorded: below the lowest dashed line from step"] == str(int(below_all[0]))
+
+
+def test_what_the_clock_says_is_not_in_words():
+    slow, fast = made_up(60), [entry._replace(tokens_per_second=1.0) for entry in made_up(60)]
+    for below in ("learning rate", "bytes a second"):
+        words = []
+        for history in (slow, fast):
+            figure = figures(history)["training"]
+            control = explore.choice(*figure.controls["below"].values, value=below)
+            words.append(explore.Figure(figure.function, figure.controls | {"below": control}).words())
+        assert words[0] == words[1]
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 20, 50]))
+@settings(max_examples=20)
+def test_two_curves_and_their_difference(one, other, smoothing):
+    histories = {"XPos": made_up(one), "mine": made_up(other, seed=1)}
+    count = min(one, other)
+    a, b = ([entry.loss for entry in history[:count]] for history in histories.values())
+    of = training.beside(histories)
+    (xpos, mine), ((_, last, _), _) = of("loss", smoothing)[0].data, of("loss", smoothing)[1]
+    mean = lambda values: [np.mean(values[max(0, i + 1 - smoothing) : i + 1]) for i in range(count)]  # noqa: E731
+    assert xpos.y == pytest.approx(mean(a))
+    assert mine.y == pytest.approx(mean(b))
+    assert list(mine.x) == list(range(1, count + 1))
+    assert last == pytest.approx(np.mean(a[-50:]), abs=0.006)
+    xpos, mine = of("difference", smoothing)[0].data
+    assert not any(xpos.y)
+    assert mine.y == pytest.approx(mean([y - x for x, y in zip(a, b, strict=True)]))
+
+
+# ---- as it grows ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """As in a kernel: what is displayed comes back as a list, and the clock moves a second with every look at it."""
+    shown = []
+    monkeypatch.delenv("LEXVIZ_PAGE", raising=False)
+    monkeypatch.setattr(training, "get_ipython", object)
+    monkeypatch.setattr(training, "display", lambda bundle, raw: shown.append(bundle))
+    clock = itertools.count()
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    return shown
+
+
+def growing(history, **more):
+    return training.growing(iter(history), LIVE, RECORDED, LEVELS, **more)
+
+
+def watched(monkeypatch):
+    drawn, made = [], training.draw
+
+    def remember(widget, figure, history):
+        made(widget, figure, history)
+        drawn.append((len(history), widget))
+
+    monkeypatch.setattr(training, "draw", remember)
+    return drawn
+
+
+def test_in_a_kernel_it_grows_but_not_at_every_step(kernel, monkeypatch):
+    drawn, history = watched(monkeypatch), made_up(40)
+    assert list(growing(history, pause=9.5)) == history
+    (bundle,) = kernel
+    assert bundle["text/plain"] == "Training: 500 steps of 16 x 128 bytes"
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    counts = [count for count, _ in drawn]
+    assert counts[-1] == 40
+    assert 3 <= len(counts) <= 5  # every tenth look, and the end
+    whole = training.of(history, LIVE, RECORDED, LEVELS)()[0]
+    for trace, wanted in zip(drawn[-1][1].data, whole.data, strict=True):
+        assert list(trace.x) == list(wanted.x)
+        assert list(trace.y) == list(wanted.y)
+
+
+def test_a_cell_that_is_stopped_leaves_all_that_was_done(kernel, monkeypatch):
+    drawn, history = watched(monkeypatch), made_up(40)
+
+    def interrupted():
+        yield from history[:17]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(training.growing(interrupted(), LIVE, RECORDED, LEVELS, pause=1e9))
+    assert drawn[-1][0] == 17
+    part = growing(history, pause=1e9)
+    list(itertools.islice(part, 5))
+    part.close()
+    assert drawn[-1][0] == 5
+
+
+def test_no_widget_is_made_for_a_page_or_outside_of_a_kernel(kernel, monkeypatch, capsys):
+    history = made_up(3)
+    monkeypatch.setattr(go, "FigureWidget", None)  # calling it would be an error
+    monkeypatch.setenv("LEXVIZ_PAGE", "1")
+    assert list(growing(history)) == history
+    assert kernel == [{"text/plain": "Training: 500 steps of 16 x 128 bytes"}]
+    monkeypatch.setattr(training, "get_ipython", lambda: None)
+    assert list(growing(history)) == history
+    assert len(kernel) == 1
+    assert capsys.readouterr().out == "Training: 500 steps of 16 x 128 bytes\n"
