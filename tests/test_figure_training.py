@@ -2,15 +2,18 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 import charts
-from lexviz import explore, runs
+from lexviz import corpus, explore, runs, train
 from lexviz.figures import training
 from lexviz.train import LAPTOP, LIVE, Entry, Settings
 
@@ -148,7 +151,7 @@ def test_two_curves_and_their_difference(one, other, smoothing):
     assert xpos.y == pytest.approx(mean(a))
     assert mine.y == pytest.approx(mean(b))
     assert list(mine.x) == list(range(1, count + 1))
-    assert last == pytest.approx(np.mean(a[-50:]), abs=0.006)
+    assert last == f"{np.mean(a[-50:]):.2f}"
     xpos, mine = of("difference", smoothing)[0].data
     assert not any(xpos.y)
     assert mine.y == pytest.approx(mean([y - x for x, y in zip(a, b, strict=True)]))
@@ -225,3 +228,64 @@ def test_no_widget_is_made_for_a_page_or_outside_of_a_kernel(kernel, monkeypatch
     assert list(growing(history)) == history
     assert len(kernel) == 1
     assert capsys.readouterr().out == "Training: 500 steps of 16 x 128 bytes\n"
+
+
+# ---- what the chapter says --------------------------------------------------------------------------------------
+
+
+def printed(start):
+    """What the one cell that begins so prints; nbval sees to it that it is true."""
+    (cell,) = (cell for cell in CHAPTER if cell.cell_type == "code" and start in cell.source)
+    (output,) = cell.outputs
+    return output.get("text") or output.data["text/plain"]
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text)]
+
+
+def test_what_the_chapter_says_of_its_own_training():
+    means = numbers(printed("means = "))
+    counts, after_one, after_two = numbers(printed("def entropy"))[::2]
+    assert means[0] > counts > means[1] > means[2] > after_one > means[3]  # by the fourth row past the second line
+    assert after_two < means[-1] < after_one
+    assert all(a > b for a, b in itertools.pairwise(means))
+    rows = [numbers(row) for row in printed("'bytes read at a time'").splitlines()[1:]]
+    causal, blocks = [row[0] for row in rows], [row[1] for row in rows[3:]]
+    assert causal[0] > causal[1] > causal[2]  # more text helps, though little
+    assert causal[0] < 1.05 * causal[2]
+    assert causal[2] < causal[3] < causal[4] < causal[5] < causal[6]  # beyond, it rises again
+    assert all(a >= b for a, b in itertools.pairwise([causal[2], *blocks]))  # and with blocks it does not
+    assert "60, same losses: True" in printed("small = ")
+    alike, exact = numbers(printed("def gradients"))
+    assert alike > 0.5
+    assert exact < 1e-4
+    new, on = numbers(printed("tuned = "))
+    assert new > 5.5 > on + 1
+    xpos, mine = numbers(printed("training.beside"))[-2:]
+    assert xpos == pytest.approx(mine, rel=0.01)  # they do equally well
+    assert min(numbers(printed("torch.random.fork_rng"))) > 1  # both rates are above 1
+    trained, far = numbers(printed("for length in (128, 2048)"))
+    assert far == pytest.approx(trained, rel=0.01)  # next to nothing
+
+
+def test_what_the_chapter_says_of_the_recorded_curves():
+    for run in training.RUNS.values():
+        about = RECORDED[run]
+        assert about["settings"] == RECORDED["xpos-0"]["settings"] | {"position": about["settings"]["position"]}
+        assert dict(about["curve"])[1500] < LEVELS["after two"]
+    xpos, rope, alibi, sinusoidal = (np.array(RECORDED[run]["curve"])[:, 1] for run in training.RUNS.values())
+    for other in (rope, alibi):
+        assert other[100:].mean() == pytest.approx(xpos[100:].mean(), rel=0.01)  # they can hardly be told apart
+    late = [np.argmax(curve < LEVELS["after two"]) for curve in (xpos, rope, alibi, sinusoidal)]
+    assert late[3] > 1.5 * max(late[:3])  # comes down later
+    assert sinusoidal[100:].mean() > 1.15 * xpos[100:].mean()  # and stays higher
+
+
+def test_the_solution_to_exercise_4_runs(capsys):
+    text = next(cell.source for cell in CHAPTER if "Solutions" in cell.source)
+    code = re.sub(r"^   ", "", re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), flags=re.M)
+    draw = train.text(LIVE, corpus.load())
+    names = {"train": train, "settings": LIVE, "device": "cpu", "draw": draw, "torch": torch, "F": functional}
+    exec(code, names)
+    assert float(capsys.readouterr().out) < 0.5

@@ -48,7 +48,7 @@ def recorded_curve(recorded: dict, reference: str) -> tuple[Settings, np.ndarray
 def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[str, float]):
     """The figure of a history, finished or not. levels: {name: nats}, three losses to compare with, highest first."""
 
-    def training(reference="XPos", across="bytes read", log=False, smoothing=20, below="learning rate"):
+    def training(reference="XPos", across="bytes read", log=True, smoothing=20, below="learning rate"):
         """The loss of this chapter's model as it trained, in front of that of a larger one, recorded. Dashed: what one
         reaches by counting bytes, alone, after the one before and after the two before. Below: the learning rate, or
         how many bytes a second were read.
@@ -100,8 +100,6 @@ def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[st
             ("steps, this model", len(history), f"of {settings.steps}"),
             ("million bytes read, this model", float(f"{million_bytes(settings, len(history)):.3g}"), ""),
             ("loss of the last 50 steps, this model", f"{loss[-50:].mean():.2f}" if len(loss) else "-", "nats"),
-            ("steps, recorded", int(steps[-1]), ""),
-            ("million bytes read, recorded", float(f"{million_bytes(about, int(steps[-1])):.3g}"), ""),
             ("loss of the last 50 steps, recorded", f"{losses[steps > steps[-1] - 50].mean():.2f}", "nats"),
             ("recorded: below the lowest dashed line from step", reached, ""),
         ]
@@ -130,7 +128,7 @@ def beside(histories: dict[str, list[Entry]]):
             traces.append(line(name, drawn + 1, trailing(y, smoothing)[drawn], style, " steps"))
         title = f"loss less that of {ours}, nats" if show == "difference" else "loss, nats a byte"
         layout = {"xaxis": {"title": "steps"}, "yaxis": {"title": title}}
-        last = {name: float(f"{loss[-50:].mean():.2f}") for name, loss in losses.items()}
+        last = {name: f"{loss[-50:].mean():.2f}" for name, loss in losses.items()}
         return go.Figure(traces, layout), [(f"mean loss of the last 50 steps, {name}", last[name], "") for name in last]
 
     return own_beside_ours
