@@ -12,7 +12,7 @@ from lexviz.runs import provenance, tables
 
 def cells(table):
     """The texts of a table's rows, as the page shows them."""
-    rows = re.findall(r"<tr>(.*?)</tr>", table._repr_html_())
+    rows = re.findall(r"<tr>(.*?)</tr>", table.page())
     return [[html.unescape(cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)] for row in rows]
 
 
@@ -49,13 +49,24 @@ def test_in_words_nothing_changes_with_the_records():
     fewer = {"xpos-0": recorded["xpos-0"]}
     for make in (provenance.made, provenance.printed):
         assert repr(make(recorded)) == repr(make(fewer))
-        assert make(recorded)._repr_html_() != make(fewer)._repr_html_()
-        assert repr(make(fewer)) in make(fewer)._repr_html_()
+        assert make(recorded).page() != make(fewer).page()
+        assert repr(make(fewer)) in make(fewer).page()
 
 
 def test_text_of_the_records_stays_text():
     recorded = copy.deepcopy({"xpos-0": runs.results()["xpos-0"]})
     recorded["xpos-0"]["device"] = "<img src=x>"
-    assert "<img" not in provenance.made(recorded)._repr_html_()
-    shown = re.search(r"<pre>(.*)</pre>", provenance.printed(recorded)._repr_html_(), re.DOTALL).group(1)
+    assert "<img" not in provenance.made(recorded).page()
+    shown = re.search(r"<pre>(.*)</pre>", provenance.printed(recorded).page(), re.DOTALL).group(1)
     assert html.unescape(shown) == tables.tables(recorded)
+
+
+def test_a_page_gets_html_and_a_kernel_a_widget_and_both_the_same_words(monkeypatch):
+    table = provenance.made(runs.results())
+    monkeypatch.setenv("LEXVIZ_PAGE", "1")
+    assert table._repr_mimebundle_() == {"text/plain": table.caption, "text/html": table.page()}
+    monkeypatch.delenv("LEXVIZ_PAGE")
+    bundle = table._repr_mimebundle_()
+    assert bundle["text/plain"] == table.caption
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "text/html" not in bundle

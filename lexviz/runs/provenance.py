@@ -5,6 +5,7 @@ table has only its caption: git keeps the words, and would have to be changed wi
 """
 
 import html
+import os
 from dataclasses import asdict, dataclass
 
 from lexviz import train
@@ -22,7 +23,15 @@ class Table:
     def __repr__(self) -> str:
         return self.caption
 
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if os.environ.get("LEXVIZ_PAGE"):
+            return {"text/plain": repr(self), "text/html": self.page()}
+        import ipywidgets  # in a kernel a widget, as figures are: nbval compares the words and lets widgets be
+
+        return {**ipywidgets.HTML(self.page())._repr_mimebundle_(), "text/plain": repr(self)}
+
+    def page(self) -> str:
+        """The table as HTML."""
         head, *body = [[html.escape(cell) for cell in row] for row in self.rows] or [()]
         lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
         shown = f"<table><thead><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr></thead><tbody>{lines}</tbody>"
