@@ -256,6 +256,10 @@ def test_what_the_chapter_says_of_its_own_training():
     assert causal[0] < 1.05 * causal[2]
     assert causal[2] < causal[3] < causal[4] < causal[5] < causal[6]  # beyond, it rises again
     assert all(a >= b for a, b in itertools.pairwise([causal[2], *blocks]))  # and with blocks it does not
+    from_counts, from_pairs = zip(*(numbers(row) for row in printed("pairs = ").splitlines()), strict=True)
+    assert min(from_counts) == from_counts[1] < from_pairs[1]  # at step 50 nearly what bare counts say
+    assert from_counts[1] < from_counts[2] < from_counts[3]  # it leaves them,
+    assert min(from_pairs) == from_pairs[3] < from_pairs[4]  # nearest to the others at step 200, which it leaves too
     assert "60, same losses: True" in printed("small = ")
     alike, exact = numbers(printed("def gradients"))
     assert alike > 0.5
