@@ -1,9 +1,10 @@
 /* Brings the figures of lexviz.explore to life on a static page.
 
-A figure arrives as plain HTML: native controls, an empty plot, read-outs, the first state as plotly's own JSON, and all
-states packed (lexviz/page.py says how). This script draws the first state when the figure comes near the window,
-unpacks the rest once that is on screen, and from then on looks states up. It computes no mathematics: what it plots is
-what Python computed when the book was built.
+A figure arrives as plain HTML: native controls, a picture of its first state (tools/pictures.py), read-outs, that state
+as plotly's own JSON, and all states packed (lexviz/page.py says how). The picture is what a reader sees first. When the
+page is complete and the figure near the window, or at once when it is touched, this script puts plotly's plot in place
+of the picture and from then on looks states up. It computes no mathematics: what it plots is what Python computed when
+the book was built. Colours are explore.css's: picture, plot, paper and both themes follow the same rules.
 
 From file:// a browser runs classic scripts only and fetches nothing, so this is one, and the states lie in the page. */
 
@@ -19,28 +20,18 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       const script = document.createElement("script");
       script.src = new URL("plotly.min.js", here).href;
       script.onload = () => resolve(window.Plotly);
-      script.onerror = () => reject(new Error("plotly.min.js could not be loaded"));
+      script.onerror = () => {
+        plotly = undefined; // the next figure tries again
+        reject(new Error("plotly.min.js could not be loaded"));
+      };
       document.head.append(script);
     });
     return plotly;
   }
 
-  /* ---- the page's colours: plots follow the theme's switch ---- */
-
-  function paint(layout) {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
-    const text = colour("--pst-color-text-base", "#444"), ground = colour("--pst-color-background", "#fff");
-    const template = layout.template.layout;
-    template.font.color = text;
-    template.modebar = { bgcolor: ground, color: text, activecolor: colour("--pst-color-primary", text) };
-    template.hoverlabel = { bgcolor: ground, bordercolor: text, font: { color: text } };
-    template.xaxis.linecolor = template.yaxis.linecolor = colour("--pst-color-text-muted", text);
-  }
-
   /* ---- unpacking: the reverse of lexviz/page.py ---- */
 
-  async function unpack(text) {
+  async function unpack(text, first) {
     const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     const bytes = await new Response(stream).arrayBuffer();
@@ -73,16 +64,89 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     }
 
     const paths = head.paths.map(([path, leaves, column]) => ({ path, leaves, column: codes(column) }));
-    /* give(path, value) for everything that differs between states, as it is in this one; null: not there */
-    return (state, give) => paths.forEach(({ path, leaves, column }) => {
-      const leaf = leaves[column[state]];
-      give(path, leaf && typeof leaf === "object" && "array" in leaf ? array(leaf.array) : leaf);
-    });
+    let last = first;
+    /* [[path, value], ...] of all that differs between the last state asked for and this one; null: not there */
+    return (state) => {
+      const changed = paths.filter(({ column }) => column[state] !== column[last]);
+      last = state;
+      return changed.map(({ path, leaves, column }) => {
+        const leaf = leaves[column[state]];
+        return [path, leaf && typeof leaf === "object" && "array" in leaf ? array(leaf.array) : leaf];
+      });
+    };
+  }
+
+  /* ---- the short way to draw ---- */
+
+  const NUMBERS = ["x", "y", "z", "text", "customdata", "hovertemplate"], ENDS = ["range", "tickvals", "ticktext"];
+  const isAxis = (name) => /^[xy]axis\d*$/.test(name);
+  const numeric = (array) => Array.isArray(array) && array.length > 0 && array.every((v) => typeof v !== "string");
+
+  /* Draws `changes` without Plotly.react, and says whether it did. Most moves change the numbers of lines and maps, some
+     the ends of an axis: for these plotly's own steps from numbers to drawn paths are enough, a thirtieth of the time
+     that it takes to go through all defaults, texts, margins and buttons again. Anything else, and whatever the reader
+     has zoomed or hidden, is left to react. What hovering, zooming and a later react need is kept as react would. */
+  function drawNumbers(plot, spec, changes) {
+    const full = plot._fullLayout, moved = new Set(), axes = {};
+    if (plot._fullData.some((trace) => trace.visible !== true)) return false;
+    for (const [path, value] of changes) {
+      const [kind, name, part] = path;
+      if (path.length !== 3 || value === null) return false;
+      if (kind === "data" && NUMBERS.includes(part)) {
+        const trace = plot._fullData[name], map = trace.type === "heatmap";
+        if ("xyz".includes(part) && !(map && part === "z" ? value.length && value.every(numeric) : numeric(value))) return false;
+        if (!(map ? trace.zauto === false : trace.type === "scatter" && spec.data[name].mode && !trace.stackgroup)) return false;
+        moved.add(name);
+      } else if (kind === "layout" && isAxis(name) && ENDS.includes(part)) {
+        const { range, autorange } = full[name], set = spec.layout[name].range;
+        if (!set || autorange || set.some((end, i) => end !== range[i])) return false; // zoomed
+        axes[`${name}.range`] ??= [...set];
+        if (part === "range") axes[`${name}.range`] = [...value];
+      } else return false;
+    }
+    for (const [[kind, name, part], value] of changes) {
+      if (kind === "layout" && part === "range") continue; // relayout, below, sets it
+      for (const holder of kind === "data" ? [plot.data[name], plot._fullData[name]] : [plot.layout[name], full[name]]) {
+        holder[part] = value;
+      }
+    }
+    for (const index of moved) {
+      const trace = plot._fullData[index];
+      if (trace.type === "scatter") trace._length = Math.min((trace.x ?? trace.y).length, (trace.y ?? trace.x).length);
+      const points = trace._module.calc(plot, trace);
+      Object.assign(points[0], { t: points[0].t || {}, trace });
+      plot.calcdata[index] = points;
+      for (const id of [trace.xaxis, trace.yaxis]) {
+        const name = `${id[0]}axis${id.slice(1)}`;
+        if (full[name].autorange) axes[`${name}.autorange`] = true;
+      }
+    }
+    if (Object.keys(axes).length) {
+      window.Plotly.relayout(plot, axes);
+      for (const key of Object.keys(full._preGUI)) { // or react would take our range for a reader's zoom, and keep it
+        if (isAxis(key.split(".")[0]) && /range/.test(key)) delete full._preGUI[key];
+      }
+    } else full._basePlotModules.forEach((module) => module.plot(plot));
+    return true;
   }
 
   /* ---- one figure ---- */
 
-  const NAMING = ["role", "aria-label", "aria-describedby"]; // what makes the empty plot an image
+  const NAMING = ["role", "aria-label", "aria-describedby"]; // what makes the picture, or its empty place, an image
+
+  /* Says in its place that a figure failed; its picture, if it has one, stays, and nothing can be moved any more. */
+  function sayFailed(root, text) {
+    const plot = root.querySelector(".lex-plot"), picture = plot.querySelector(".lex-picture");
+    const says = document.createElement("p");
+    says.className = "lex-failed";
+    says.setAttribute("role", "alert");
+    says.textContent = text + (picture ? " The picture shows its first state." : "");
+    if (picture) plot.before(says);
+    plot.replaceChildren(picture ?? says);
+    if (!picture) for (const name of NAMING) plot.removeAttribute(name);
+    root.querySelectorAll(".lex-controls :is(input, select, button)").forEach((part) => (part.disabled = true));
+    root.dataset.state = "failed";
+  }
 
   class Figure {
     constructor(root) {
@@ -96,14 +160,19 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         keys: JSON.parse(input.dataset.keys), // and as an address has it
         start: Number(input.dataset.start),
       }));
-      this.spec = JSON.parse(root.querySelector(".lex-first").textContent);
-      this.shown = this.controls.map((control) => control.start).join();
+      this.start = this.controls.map((control) => control.start).join();
+      this.shown = this.start; // by the picture, later by the plot
+      this.naming = NAMING.map((name) => [name, this.plot.getAttribute(name)]);
+      this.readouts = Array.from(root.querySelectorAll(".lex-readouts dd"), (value) => value.textContent);
       for (const control of this.controls) control.input.addEventListener("input", () => this.moved());
       this.pauses = []; // one for each slider that can run by itself
       this.running = new Set(); // the buttons of those that do
       root.querySelector(".lex-reset").addEventListener("click", () => this.reset());
       root.querySelector(".lex-link").addEventListener("click", () => this.copyLink());
       root.querySelectorAll(".lex-play").forEach((button) => this.playable(button));
+      this.note = document.createElement("p"); // what an address asked for in vain
+      this.note.className = "lex-note";
+      root.querySelector(".lex-controls").after(this.note);
       this.said = this.words();
       this.set(this.controls.map((control) => this.index(control)), false); // a browser may have kept old positions
     }
@@ -128,13 +197,26 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         control.input.setAttribute("aria-valuetext", text);
         control.input.nextElementSibling.value = text;
       }
-      if (byReader) this.touched = true;
-      // However fast a slider is dragged, at most one state is drawn for each frame that the screen shows.
+      if (byReader) {
+        this.touched = true;
+        this.note.textContent = "";
+      }
+      this.root.toggleAttribute("data-moved", this.indexes().join() !== this.start);
+      // The first input is drawn at once, and however fast a slider is dragged, at most one state for each frame.
       if (this.frame || !this.ready) return;
       this.frame = requestAnimationFrame(() => {
         this.frame = undefined;
-        this.draw();
+        if (this.indexes().join() !== this.shown) this.moved(false);
       });
+      try {
+        this.draw();
+      } catch (error) {
+        this.fail(error);
+      }
+    }
+
+    indexes() {
+      return this.controls.map((control) => this.index(control));
     }
 
     reset() {
@@ -157,50 +239,67 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       return [this.spec.data.map((trace) => ({ ...trace })), structuredClone(this.spec.layout)];
     }
 
-    repaint() {
-      paint(this.spec.layout);
-      return window.Plotly.react(this.plot, ...this.copies());
+    /* The states, so that read-outs move; then the plot, at whatever state the controls have by then. */
+    live() {
+      this.living ??= (async () => {
+        try {
+          await Promise.all([loadPlotly(), this.read()]);
+          const shown = this.shown;
+          const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] };
+          await window.Plotly.newPlot(this.plot, ...this.copies(), config);
+          this.drawn = true;
+          if (this.shown !== shown) await window.Plotly.react(this.plot, ...this.copies()); // moved meanwhile
+          this.describe();
+          this.root.dataset.state = "ready";
+        } catch (error) {
+          this.fail(error);
+        }
+      })();
+      return this.living;
     }
 
-    /* First the state that is in the page as plotly's JSON, then the rest, without blocking either. */
-    async live() {
-      try {
-        const plotly = await loadPlotly();
-        const theme = document.documentElement.dataset.theme;
-        paint(this.spec.layout);
-        const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] };
-        await plotly.newPlot(this.plot, ...this.copies(), config);
-        this.root.dataset.state = "first";
-        if (document.documentElement.dataset.theme !== theme) await this.repaint(); // it changed meanwhile
-        this.states = await unpack(this.root.querySelector(".lex-states").textContent);
-        this.ready = true;
-        this.root.dataset.state = "ready";
-        this.draw();
-        this.describe();
-      } catch (error) {
-        this.root.dataset.state = "failed";
-        this.plot.textContent = "This figure could not be drawn: " + error.message;
-        for (const name of NAMING) this.plot.removeAttribute(name);
-      }
+    async read() {
+      this.spec = JSON.parse(this.root.querySelector(".lex-first").textContent);
+      const first = this.state(this.controls.map((control) => control.start));
+      this.changes = await unpack(this.root.querySelector(".lex-states").textContent, first);
+      this.ready = true;
+      this.draw();
+    }
+
+    /* Everything goes back to what the picture shows, and stays there. */
+    fail(error) {
+      this.ready = false;
+      this.pauses.forEach((pause) => pause());
+      clearTimeout(this.resting);
+      this.set(this.controls.map((control) => control.start), false);
+      this.root.querySelectorAll(".lex-readouts dd").forEach((value, i) => (value.textContent = this.readouts[i]));
+      window.Plotly?.purge(this.plot);
+      for (const [name, text] of this.naming) this.plot.setAttribute(name, text);
+      sayFailed(this.root, `This figure could not be drawn: ${error.message}.`);
+    }
+
+    state(indexes) {
+      return indexes.reduce((sum, index, i) => sum * this.controls[i].keys.length + index, 0);
     }
 
     draw() {
-      const indexes = this.controls.map((control) => this.index(control));
+      const indexes = this.indexes();
       if (indexes.join() === this.shown) return;
+      const again = this.shown === undefined;
       this.shown = indexes.join();
-      const state = indexes.reduce((sum, index, i) => sum * this.controls[i].keys.length + index, 0);
-      const values = this.root.querySelectorAll(".lex-readouts dd");
-      this.states(state, (path, value) => {
-        if (path[0] === "readouts") {
-          values[path[1]].textContent = value;
-          return;
-        }
+      const changes = [], values = this.root.querySelectorAll(".lex-readouts dd");
+      for (const [path, value] of this.changes(this.state(indexes))) {
+        if (path[0] === "readouts") values[path[1]].textContent = value;
+        else changes.push([path, value]);
+      }
+      const drawn = !this.drawn || (!again && drawNumbers(this.plot, this.spec, changes));
+      for (const [path, value] of changes) {
         let part = this.spec;
         for (const step of path.slice(0, -1)) part = part[step] ??= {};
         if (value === null) delete part[path.at(-1)];
         else part[path.at(-1)] = value;
-      });
-      window.Plotly.react(this.plot, ...this.copies());
+      }
+      if (!drawn) window.Plotly.react(this.plot, ...this.copies()).catch((error) => this.fail(error));
       this.rest();
     }
 
@@ -208,7 +307,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     rest() {
       clearTimeout(this.resting);
       this.resting = setTimeout(() => {
-        this.describe();
+        if (this.drawn) this.describe();
         if (!this.touched || this.running.size) return;
         history.replaceState(null, "", this.address());
         const words = this.words(); // what has changed is said, not all of it again
@@ -236,11 +335,14 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       this.root.querySelector(".lex-status").textContent = text;
     }
 
+    label(control) {
+      return document.querySelector(`label[for="${control.input.id}"]`).textContent;
+    }
+
     /* The state in words: each control and each read-out with its value. */
     words() {
-      const label = (control) => document.querySelector(`label[for="${control.input.id}"]`).textContent;
       return [
-        ...this.controls.map((control) => `${label(control)} ${control.texts[this.index(control)]}`),
+        ...this.controls.map((control) => `${this.label(control)} ${control.texts[this.index(control)]}`),
         ...Array.from(this.root.querySelectorAll(".lex-readouts div"), (row) => [...row.children].map((part) => part.textContent).join(" ")),
       ];
     }
@@ -252,16 +354,24 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       return `#${encodeURIComponent(this.name)}:${parts.join(";")}`;
     }
 
+    /* A link may be older than the figure: what is gone falls to the nearest, or to the start, and that is said. */
     visit(parts) {
-      const wanted = new Map(parts.split(";").map((part) => part.split("=").map(decodeURIComponent)));
+      const wanted = new Map(parts.split(";").filter(Boolean).map((part) => part.split(/=(.*)/s).map(decodeURIComponent)));
+      const gone = [...wanted.keys()].filter((name) => !this.controls.some((control) => control.name === name));
+      const missing = gone.map((name) => `a control “${name}”`);
       const indexes = this.controls.map((control) => {
         const key = wanted.get(control.name);
         if (key === undefined) return control.start;
         if (control.keys.includes(key)) return control.keys.indexOf(key);
-        const away = control.keys.map((k) => Math.abs(Number(k) - Number(key))); // nearest, for numbers
-        return Number.isFinite(Math.min(...away)) ? away.indexOf(Math.min(...away)) : control.start;
+        const away = key.trim() === "" ? [NaN] : control.keys.map((k) => Math.abs(Number(k) - Number(key)));
+        const least = Math.min(...away); // nan, unless all are numbers
+        const index = Number.isFinite(least) ? away.indexOf(least) : control.start;
+        if (least !== 0) missing.push(`${this.label(control)} ${key} (here ${control.texts[index]})`);
+        return index;
       });
       this.set(indexes, false);
+      this.note.textContent = missing.length ? `The link asks for what this figure does not have: ${missing.join(", ")}.` : "";
+      this.say(this.note.textContent);
       this.root.scrollIntoView({ block: "center" });
       this.root.tabIndex = -1; // from here on with Tab, as after any link to a place in the page
       this.root.focus({ preventScroll: true });
@@ -300,7 +410,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       button.addEventListener("click", () => {
         if (calm.matches) return step();
         if (playing) return pause();
-        playing = setInterval(step, 400);
+        playing = setInterval(() => document.hidden || step(), 400); // it waits while the reader is elsewhere
         this.running.add(button);
         button.textContent = "Pause";
       });
@@ -319,22 +429,47 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       try {
         figures.set(root, new Figure(root));
       } catch (error) { // one that is damaged takes no other along
-        root.dataset.state = "failed";
-        root.querySelector(".lex-plot").textContent = "This figure could not be read: " + error.message;
+        sayFailed(root, `This figure could not be read: ${error.message}.`);
       }
+    }
+
+    // Figures near the window come to life when the page is complete, one by one, each in a moment when the browser has
+    // nothing better to do: text and pictures never wait for a plot. One that is touched comes to life at once.
+    const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+    const complete = new Promise((done) => (document.readyState === "complete" ? done() : addEventListener("load", done)));
+    const queue = new Set();
+    let busy = false;
+    async function work() {
+      if (busy) return;
+      busy = true;
+      await complete;
+      while (queue.size) {
+        await new Promise((done) => idle(done, { timeout: 1000 }));
+        const [figure] = queue; // none, if it has left again meanwhile
+        queue.delete(figure);
+        await figure?.live();
+      }
+      busy = false;
     }
     const near = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        near.unobserve(target);
-        figures.get(target).live();
+        const figure = figures.get(target);
+        if (isIntersecting && !figure.living) queue.add(figure);
+        else queue.delete(figure);
       }
+      work();
     }, { rootMargin: "600px" });
-    figures.forEach((_, root) => near.observe(root));
+    figures.forEach((figure, root) => {
+      near.observe(root);
+      for (const touch of ["pointerdown", "focusin", "input"]) root.addEventListener(touch, () => figure.live(), { once: true });
+    });
 
-    new MutationObserver(() => {
-      for (const figure of figures.values()) if (/first|ready/.test(figure.root.dataset.state)) figure.repaint();
-    }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    // On paper a figure that was moved stands as the reader left it, scaled to the paper; others as pictures.
+    const drawings = () => document.querySelectorAll(".lex-plot .main-svg");
+    addEventListener("beforeprint", () => drawings().forEach((svg) => {
+      svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+    }));
+    addEventListener("afterprint", () => drawings().forEach((svg) => svg.removeAttribute("viewBox")));
 
     function visit() {
       const [name, parts] = location.hash.slice(1).split(/:(.*)/s);
