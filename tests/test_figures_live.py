@@ -10,6 +10,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 import notebooks
+import pictures
 from lexviz import explore as module
 from lexviz.explore import Figure
 from test_explore import HOSTILE, hostile_figure, waves
@@ -42,6 +43,18 @@ def stage(tmp_path_factory):
         return (folder / f"{name}.html").as_uri()
 
     return page_of
+
+
+@pytest.fixture
+def picture(browser, monkeypatch, tmp_path):
+    """picture(html) is a figure's HTML with its picture in it, as on the site."""
+    monkeypatch.setattr(pictures, "KEPT", tmp_path)
+    painter = pictures.Painter()
+    painter.tab = browser.new_page()
+    painter.tab.add_script_tag(content=get_plotlyjs())
+    painter.driver = painter  # the browser of the tests, which no painter starts or stops
+    yield lambda html: pictures.insert(html, painter)
+    painter.tab.close()
 
 
 @pytest.fixture
@@ -334,15 +347,159 @@ def test_hostile_text_appears_as_text(stage, visit):
     assert "<img src=x onerror=alert(1)>" in drawn
 
 
-def test_a_figure_that_fails_says_so_and_takes_no_other_along(stage, visit):
-    broken = waves().page().replace('class="lex-states">', 'class="lex-states">AAAA')
+# The lines, bars and maps of a plot as they are painted; and the same after plotly has drawn all of it anew.
+PAINTED = """([id, anew]) => {
+  const plot = document.querySelector(`#lex-${id} .lex-plot`);
+  const painted = () => [...plot.querySelectorAll(".cartesianlayer :is(path, image, text)")].map(
+    part => [part.getAttribute("d"), part.getAttribute("transform"), part.href?.baseVal, part.textContent].join());
+  const react = () => Plotly.newPlot(plot, plot.data.map(trace => ({ ...trace })), structuredClone(plot.layout));
+  return anew ? react().then(painted) : painted();
+}"""
+
+
+def test_the_short_way_paints_what_plotly_paints_anew(stage, visit):
+    def lines(a, zoomed=False):
+        """Two lines, one on an axis that fits itself, and a map."""
+        x = np.linspace(0, 1, 40)
+        figure = go.Figure([go.Scatter(x=x, y=a * x**2, mode="lines"), go.Scatter(x=x, y=a + x, mode="markers")])
+        figure.add_heatmap(x=[0, 1], y=[0, 1], z=[[a, 2], [np.nan, 1]], zmin=0, zmax=9, xaxis="x2", yaxis="y2")
+        axis = {"domain": [0, 0.4], "range": [0, 1 / a if zoomed else 1]}
+        axis2, yaxis2 = {"domain": [0.6, 1], "anchor": "y2"}, {"anchor": "x2"}
+        return figure.update_layout(xaxis=axis, xaxis2=axis2, yaxis2=yaxis2, showlegend=False)
+
+    figure = module.explore(lines, a=module.slider(1, 9, step=1), zoomed=module.toggle())
+    tab = visit(stage("short", figure.page()))
+    wait(tab, figure)
+    tab.evaluate("void (Plotly.react = () => { throw new Error('the long way') })")
+    for indexes in ([5, 0], [1, 0], [1, 1], [8, 1], [3, 0]):
+        move(tab, figure, indexes)
+        check_state(tab, figure, indexes)
+        assert tab.evaluate(PAINTED, ["lines", False]) == tab.evaluate(PAINTED, ["lines", True]), indexes
+
+
+BROKEN = [("lex-states", "AAAA"), ("lex-first", "oops")]
+
+
+@pytest.mark.parametrize(("part", "text"), BROKEN)
+@pytest.mark.parametrize("pictured", [False, True])
+def test_a_figure_that_fails_says_so_and_takes_no_other_along(stage, visit, picture, part, text, pictured):
+    whole = picture(waves().page()) if pictured else waves().page()
+    broken = whole.replace(f'class="{part}">', f'class="{part}">{text}')
     figure = module.explore(running, step=module.play(0, 5, step=1))
     tab = visit(stage("broken", broken, figure.page()))
     wait(tab, figure)
     tab.wait_for_function("document.getElementById('lex-wave').dataset.state === 'failed'")
-    assert "This figure could not be drawn" in tab.locator("#lex-wave .lex-plot").text_content()
+    check_failed(tab, pictured)
     move(tab, figure, [3])
     check_state(tab, figure, [3])
+
+
+def check_failed(tab, pictured):
+    """The wave's place says that it failed, shows its picture if it has one, and its controls are what it shows."""
+    root = tab.locator("#lex-wave")
+    assert "This figure could not be drawn" in root.get_by_role("alert").inner_text()
+    assert root.locator(".lex-picture").count() == root.locator(".lex-picture svg:visible").count() == pictured
+    assert (root.locator(".lex-plot").get_attribute("aria-label") is not None) == pictured
+    assert root.locator(".lex-controls :is(input, select, button):enabled").count() == 0
+
+
+def test_without_plotly_the_picture_stays(browser, stage, picture):
+    figure = waves()
+    context = browser.new_context()
+    context.route("**/plotly.min.js", lambda route: route.abort())
+    tab = context.new_page()
+    tab.goto(stage("without-plotly", picture(figure.page())) + "#wave:turns=9")
+    tab.wait_for_function("document.getElementById('lex-wave').dataset.state === 'failed'")
+    check_failed(tab, 1)
+    assert tab.locator("#lex-wave-turns").input_value() == str(starts(figure)[0])
+    _, readouts = figure.state(**figure.first)
+    assert tab.locator(".lex-readouts dd").all_text_contents() == [text for _, text in readouts]
+    context.close()
+
+
+def test_what_an_address_asks_for_in_vain_is_said_until_a_control_moves(stage, visit):
+    figure = waves()
+    address = stage("gone", figure.page())
+    tab = visit(f"{address}#wave:turns=6.8;colour=red;kind=square")
+    root = wait(tab, figure)
+    note = root.locator(".lex-note").text_content()
+    for part in ("turns 6.8 (here 7)", "kind square (here sine)", "“colour”"):
+        assert part in note
+    assert root.locator(".lex-status").text_content() == note
+    move(tab, figure, [1, 1, 0, 0])
+    assert root.locator(".lex-note").text_content() == ""
+    tab = visit(f"{address}#wave:turns=7;height=1.00")
+    assert wait(tab, figure).locator(".lex-note").text_content() == ""
+
+
+def test_theme_size_paper_and_absence_leave_the_state(stage, visit, picture):
+    figure = waves()
+    tab = visit(stage("state", picture(figure.page())))
+    root = wait(tab, figure)
+    move(tab, figure, [3, 2, 1, 1])
+    for change in (
+        lambda: tab.evaluate("document.documentElement.dataset.theme = 'dark'"),
+        lambda: tab.set_viewport_size({"width": 360, "height": 700}),
+        lambda: tab.set_viewport_size({"width": 1200, "height": 800}),
+        lambda: tab.emulate_media(media="print"),
+        lambda: tab.pdf(),
+        lambda: tab.emulate_media(media="screen"),
+        lambda: tab.context.new_page().close(),
+    ):
+        change()
+        tab.wait_for_timeout(150)
+        check_state(tab, figure, [3, 2, 1, 1])
+        assert root.locator(".main-svg").first.is_visible()
+        assert not root.locator(".lex-picture").is_visible()
+
+
+def test_a_slider_that_runs_waits_while_the_tab_is_hidden(stage, visit):
+    figure = module.explore(running, step=module.play(0, 5, step=1))
+    tab = visit(stage("hidden", figure.page()))
+    root = wait(tab, figure)
+    tab.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    root.get_by_role("button", name="Play").click()
+    tab.wait_for_timeout(900)
+    assert root.locator("input").input_value() == "0"
+    tab.evaluate("delete document.hidden")
+    tab.wait_for_function("document.querySelector('input').value > 0")
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_without_a_script_the_picture_stands_and_takes_the_plots_place(stage, visit, picture, media, width):
+    figure = waves()
+    size = {"width": width, "height": 700}
+    tab = visit(stage("picture", picture(figure.page())), java_script_enabled=False, viewport=size)
+    tab.emulate_media(media=media)
+    (drawn,) = [svg for svg in tab.locator(".lex-picture svg").all() if svg.is_visible()]
+    box, place = drawn.bounding_box(), tab.locator(".lex-plot").bounding_box()
+    assert box["width"] > 200
+    assert box["height"] > 100
+    assert place["y"] <= box["y"] + 1
+    assert box["y"] + box["height"] <= place["y"] + place["height"] + 1
+
+
+def test_a_picture_shows_the_first_state_in_the_themes_colours_and_ids_are_its_own(stage, visit, picture):
+    figures = [waves(), module.explore(zoo, kind=module.choice("map", "log", "marked"))]
+    html = [picture(figure.page()) for figure in figures]
+    tab = visit(stage("pictures", '<p style="height: 3000px"></p>', *html))
+    ids = tab.locator("[id]").evaluate_all("all => all.map(part => part.id)")
+    assert len(ids) == len(set(ids)) > 10
+    used = "all => all.map(part => part.outerHTML.match(/url\\(#[^)]+\\)|href=.#[^'\"]+/g)).flat()"
+    used = tab.locator(".lex-picture [clip-path], .lex-picture [href^='#']").evaluate_all(used)
+    assert {name.split("#")[1].rstrip(")") for name in used if name} <= set(ids)
+    text = "all => all.map(text => getComputedStyle(text).fill)"
+    for theme, colour in (("light", "rgb(10, 20, 30)"), ("dark", "rgb(200, 210, 220)")):
+        tab.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        assert set(tab.locator("#lex-wave .lex-wide text").evaluate_all(text)) == {colour}
+    for figure in figures:
+        lines = tab.locator(f"#lex-{figure.id} .lex-wide path").evaluate_all("all => all.map(p => p.getAttribute('d'))")
+        root = wait(tab, figure)
+        shown = root.locator(".js-line").evaluate_all("all => all.map(line => line.getAttribute('d').length)")
+        assert shown
+        assert len(lines) >= len(shown)
+        assert not root.locator(".lex-picture").is_visible()
 
 
 # ---- on every page of the book ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sphinx extension: each figure of lexviz.explore gets a picture of its first state, drawn by plotly when the site is made.
+"""Sphinx extension: each figure of lexviz.explore gets a picture of its first state, which plotly draws at build time.
 
 It is what a reader sees first, before any script has run, without JavaScript, and on paper. Headless Chromium draws it
 where one is found (CHROMIUM names one; else `chromium`), for a wide page and for a phone, as SVG inside the page: it
@@ -45,7 +45,7 @@ def fingerprint(*texts: str) -> str:
 
 
 class Painter:
-    """Draws figures in one browser, which starts when the first of them is not kept yet; `missing` says why it cannot."""
+    """Draws figures in one browser, started when one of them is not kept yet; `missing` says why that cannot be."""
 
     def __init__(self):
         self.driver = self.tab = self.missing = None
