@@ -1,5 +1,6 @@
 """Figures on a page, in a real browser: drawn, moved, addressed, restored, themed; the same numbers as in Python."""
 
+import collections
 import itertools
 import os
 
@@ -374,7 +375,9 @@ def test_the_short_way_paints_what_plotly_paints_anew(stage, visit):
     for indexes in ([5, 0], [1, 0], [1, 1], [8, 1], [3, 0]):
         move(tab, figure, indexes)
         check_state(tab, figure, indexes)
-        assert tab.evaluate(PAINTED, ["lines", False]) == tab.evaluate(PAINTED, ["lines", True]), indexes
+        short, long = (collections.Counter(tab.evaluate(PAINTED, ["lines", anew])) for anew in (False, True))
+        assert len(short) > 20
+        assert short == long, indexes
 
 
 BROKEN = [("lex-states", "AAAA"), ("lex-first", "oops")]
