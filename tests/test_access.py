@@ -260,7 +260,7 @@ def test_a_screen_reader_hears_what_a_figure_is_shows_and_becomes(visit):
     words = """root => [...root.querySelectorAll(".lex-readouts div")].map(
         row => row.children[0].textContent + " " + row.children[1].textContent)"""
     parts = tree(tab)
-    assert parts[0][:2] == ("figure", root.locator("figcaption").text_content().strip())
+    assert parts[0][:2] == ("figure", root.locator("figcaption span").text_content())
     assert named(parts, "slider") == ["read"]
     assert named(parts, "button")[:3] == ["Step read", "Reset", "Copy link"]  # Play, for those who want motion
     assert "Tools of this plot" in named(parts, "group")

@@ -456,6 +456,27 @@ def test_theme_size_paper_and_absence_leave_the_state(stage, visit, picture):
         assert not root.locator(".lex-picture").is_visible()
 
 
+@pytest.mark.parametrize("width", [360, 700, 1100])
+def test_a_moved_figure_is_printed_as_it_stands_between_its_controls_and_its_read_outs(stage, visit, picture, width):
+    figure = waves()
+    tab = visit(stage("paper", picture(figure.page())), viewport={"width": 900, "height": 700})
+    root = wait(tab, figure)
+    move(tab, figure, [3, 2, 1, 1])
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.emulate_media(media="print")
+    tab.evaluate(f"document.body.style.width = '{width - 16}px'")
+    boxes = [svg.bounding_box() for svg in root.locator(".main-svg").all()]
+    controls, readouts = (root.locator(part).bounding_box() for part in (".lex-controls", ".lex-readouts"))
+    for box in boxes:
+        assert box == boxes[0]
+        assert box["width"] > 200
+        assert box["y"] >= controls["y"] + controls["height"] - 1
+        assert box["y"] + box["height"] <= readouts["y"] + 1
+    tab.emulate_media(media="screen")
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    check_state(tab, figure, [3, 2, 1, 1])
+
+
 def test_a_slider_that_runs_waits_while_the_tab_is_hidden(stage, visit):
     figure = module.explore(running, step=module.play(0, 5, step=1))
     tab = visit(stage("hidden", figure.page()))
