@@ -162,6 +162,39 @@ def latencies(slower: int = 1, steps: int = 60):
         browser.close()
 
 
+# The time between two frames; while a page scrolls evenly, each that takes longer is a jerk.
+FRAMES = """() => {
+window.frames = [];
+let before = performance.now();
+(function next(now) { window.frames.push(now - before); before = now; requestAnimationFrame(next); })(before);
+}"""
+
+
+def scrolling(slower: int):
+    """(figures, all frames, those over 50 ms, the longest) of one page with every figure of the book, scrolled once."""
+    texts = [path.read_text(encoding="utf-8") for path in pages_with_figures()]
+    figures = [figure for text in texts for figure in re.findall('<figure class="lex".*?</figure>', text, re.S)]
+    head = re.search("<head>.*?</head>", texts[0], re.S)[0]
+    every = SITE / "book" / "every-figure.html"
+    text = f"<!doctype html><html>{head}<body><main>{'<p>Text</p>'.join(figures)}</main></body></html>"
+    every.write_text(text, encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1200, "height": 900})
+        tab.goto(every.as_uri())
+        every.unlink()
+        tab.wait_for_function("document.querySelector('figure.lex').dataset.state === 'ready'")  # plotly is there
+        tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        tab.mouse.move(600, 450)
+        tab.evaluate(FRAMES)
+        while tab.evaluate("scrollY + innerHeight < document.documentElement.scrollHeight - 1"):
+            tab.mouse.wheel(0, 60)
+            tab.wait_for_timeout(16)
+        times = tab.evaluate("window.frames")
+        browser.close()
+    return len(figures), len(times), sum(time > 50 for time in times), max(times)
+
+
 def main():
     """Print the tables."""
     print(f"\n{'page':>34}  {'its HTML':>9}  {'first visit':>11}  (kB, gzip)")
@@ -176,3 +209,7 @@ def main():
     for (figure, control, *fast), (_, _, *slow) in zip(latencies(), latencies(SLOWER), strict=True):
         median, most, slow_median, slow_most = *fast, *slow
         print(f"{figure:>28}  {control:>12}  {median:>7.1f}  {most:>7.1f}  {slow_median:>9.1f}  {slow_most:>7.1f}")
+    print(f"\n{'page with every figure':>28}  {'figures':>7}  {'frames':>7}  {'over 50':>7}  {'longest':>7}  (ms)")
+    for slower in (1, SLOWER):
+        figures, frames, late, longest = scrolling(slower)
+        print(f"{f'{slower}x slower':>28}  {figures:>7}  {frames:>7}  {late:>7}  {longest:>7.0f}")

@@ -434,16 +434,22 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     }
 
     // Figures near the window come to life when the page is complete, one by one, each in a moment when the browser has
-    // nothing better to do: text and pictures never wait for a plot. One that is touched comes to life at once.
+    // nothing better to do and the page lies still: text and pictures never wait for a plot, nor does scrolling. One that
+    // is touched comes to life at once.
     const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
     const complete = new Promise((done) => (document.readyState === "complete" ? done() : addEventListener("load", done)));
     const queue = new Set();
-    let busy = false;
+    let busy = false, scrolled = -Infinity;
+    addEventListener("scroll", () => (scrolled = performance.now()), { capture: true, passive: true });
+    async function still() {
+      for (let rest; (rest = scrolled + 150 - performance.now()) > 0;) await new Promise((done) => setTimeout(done, rest));
+    }
     async function work() {
       if (busy) return;
       busy = true;
       await complete;
       while (queue.size) {
+        await still();
         await new Promise((done) => idle(done, { timeout: 1000 }));
         const [figure] = queue; // none, if it has left again meanwhile
         queue.delete(figure);
