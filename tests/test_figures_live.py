@@ -477,6 +477,29 @@ def test_a_moved_figure_is_printed_as_it_stands_between_its_controls_and_its_rea
     check_state(tab, figure, [3, 2, 1, 1])
 
 
+def test_no_figure_comes_to_life_while_the_page_scrolls_unless_it_is_touched(stage, visit):
+    def wheel(turn):
+        """Points."""
+        return go.Figure(go.Scatter(x=[0, 1], y=[turn, 1]))
+
+    upper, lower = (
+        module.explore(running, step=module.slider(0, 5, step=1)),
+        module.explore(wheel, turn=module.toggle()),
+    )
+    tab = visit(stage("scrolling", '<p style="height: 3000px">Text</p>', upper.page(), lower.page()))
+    tab.evaluate("""window.scrolled = setInterval(() => dispatchEvent(new Event('scroll')), 40);
+                 document.querySelector('figure.lex').scrollIntoView()""")
+    states = "Array.from(document.querySelectorAll('figure.lex'), root => root.dataset.state)"
+    for _ in range(15):
+        tab.wait_for_timeout(100)
+        assert tab.evaluate(states) == [None, None]
+    tab.locator("#lex-wheel input").focus()
+    tab.wait_for_function("document.getElementById('lex-wheel').dataset.state === 'ready'")
+    assert tab.evaluate(states) == [None, "ready"]
+    tab.evaluate("clearInterval(window.scrolled)")
+    tab.wait_for_function("document.getElementById('lex-running').dataset.state === 'ready'")
+
+
 def test_a_slider_that_runs_waits_while_the_tab_is_hidden(stage, visit):
     figure = module.explore(running, step=module.play(0, 5, step=1))
     tab = visit(stage("hidden", figure.page()))

@@ -101,6 +101,15 @@ def test_pass_keys_take_turns_and_no_two_are_alike():
     assert 12 <= max(pads) < 16
 
 
+def test_short_texts_hold_no_number_but_the_key():
+    settings = replace(PASSKEY, short_steps=1, length=300, distractors=3)
+    for step, numbers in ((0, 1), (1, 4)):
+        tokens, *_ = train.passkeys(settings, SOURCE)(step)
+        for text in (bytes(row.tolist()) for row in tokens):
+            assert text.count(b"The key is ") == 1
+            assert text.count(b"The page is ") == numbers - 1
+
+
 def test_the_learning_rate_rises_stays_and_falls():
     settings = replace(TINY, steps=100, warmup=10, decay=0.4, learning_rate=0.5)
     rates = [settings.rate(step) for step in range(100)]
