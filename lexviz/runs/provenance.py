@@ -42,7 +42,7 @@ class Table:
 
 def planned(plan: dict[str, dict], recorded: dict[str, dict]) -> Table:
     """The list, in order: what each run is, what is measured on it, and whether it is recorded."""
-    rows = [("", "run", "preset", "settings of its own", "measured", "weights kept", "recorded")]
+    rows = [("#", "run", "preset", "settings of its own", "measured", "weights kept", "recorded")]
     for number, (name, run) in enumerate(plan.items(), 1):
         own = ", ".join(f"{key} {value}" for key, value in run["settings"].items())
         kept, done = "yes" if run.get("keep") else "", recorded[name]["date"] if name in recorded else "not yet"
