@@ -8,6 +8,7 @@ import re
 import pytest
 
 import notebooks
+import pictures
 
 CHAPTERS = [path.relative_to(notebooks.ROOT).with_suffix(".html").as_posix() for path in notebooks.pages()]
 PAGES = [*CHAPTERS, "search.html", "genindex.html"]
@@ -162,6 +163,12 @@ def test_a_page_can_be_read_in_both_themes_on_paper_and_on_a_phone(visit, page):
     tab.set_viewport_size({"width": 360, "height": 740})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(TOO_WIDE) == []
+
+
+@pytest.mark.parametrize("width", [800, 1024, 1280, 1440, 1920])
+def test_a_plot_takes_no_more_and_no_less_than_the_place_of_its_picture(visit, width):
+    tab = visit(CHAPTERS[0], java_script_enabled=False, viewport={"width": width, "height": 800})
+    assert tab.locator(".lex-plot").first.bounding_box()["width"] == pictures.WIDTHS["wide"]
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])
