@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charts
-from lexviz import explore, theory
+from lexviz import corpus, evaluate, explore, inside, masks, runs, theory
 from lexviz.figures import inside as figures
 
 NAMES = ("RoPE", "XPos", "ALiBi")
@@ -219,6 +219,29 @@ def test_what_heads_look_for_is_outvoted():
         assert blocks > (50 if "RoPE" in name else 25)
 
 
+def test_one_head_finds_the_copy_of_a_line():
+    text = evaluate.first_parts(corpus.load().validation, 4096)[7][:2048]
+    said = corpus.to_text(text)
+    first, second = (match.start() for match in re.finditer("def __sympifyit_wrapper", said))
+    assert second - first == 123
+    copied = range(second + 3, second + 28), range(first + 4, first + 29)  # of each byte, what came after its copy
+    found = {}
+    for name, run in {"RoPE": "rope-0", "XPos": "xpos-0", "ALiBi": "alibi-0"}.items():
+        weights = inside.region(runs.load(run), text, *copied, masks.block_causal(128))
+        found[name] = weights.diagonal(axis1=-2, axis2=-1).mean(-1)  # (layers, heads)
+    assert max(found["RoPE"].max(), found["XPos"].max()) < 0.01
+    assert np.unravel_index(found["ALiBi"].argmax(), (4, 4)) == (1, 3)
+    assert found["ALiBi"].max() == pytest.approx(0.11, abs=0.02)
+
+
+def test_two_heads_of_the_first_layer_look_just_behind():
+    text = evaluate.first_parts(corpus.load().validation, 4096)[7][:2048]
+    for run in ("rope-0", "xpos-0"):
+        of = inside.region(runs.load(run), text, range(1658, 1690), range(1642, 1690), masks.block_causal(128))[0]
+        back = [of.diagonal(16 - n, axis1=-2, axis2=-1).mean(-1) for n in range(17)]  # (heads,) by distance
+        assert np.argmax(back, axis=0)[:2].tolist() == [1, 2]
+
+
 def test_scores_beyond_are_higher_than_before():
     (text,) = (text for text in PRINTED if text.startswith("highest mean"))
     counts = [int(count) for count in re.findall(r"beyond in +(\d+) of 16", text)]
@@ -257,10 +280,10 @@ def test_the_far_looks_do_the_harm_and_no_single_layer_or_head():
 
 def test_drift_grows_by_layer_is_less_than_a_moved_window_makes_and_the_same_for_rope_and_xpos():
     found = table("difference", 4)
-    inside = {name: np.array(found[f"{name}, 2,048 bytes, in blocks"]) for name in NAMES}
+    blocks = {name: np.array(found[f"{name}, 2,048 bytes, in blocks"]) for name in NAMES}
     for name in NAMES:
-        assert inside[name][0] == 0
-        assert np.all(np.diff(inside[name]) > 0)
-        assert np.all(inside[name] < found[f"{name}, window moved by 16"])
-    assert inside["RoPE"] == pytest.approx(inside["XPos"], abs=0.15)
+        assert blocks[name][0] == 0
+        assert np.all(np.diff(blocks[name]) > 0)
+        assert np.all(blocks[name] < found[f"{name}, window moved by 16"])
+    assert blocks["RoPE"] == pytest.approx(blocks["XPos"], abs=0.15)
     assert found["RoPE, 2,048 bytes"][-1] > 80

@@ -335,7 +335,7 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
         lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **edge}
         traces.append(_line("training length", [TRAINED] * 2, [LEAST, 1], palette.LIMIT, **lower))
         ticks = [1, 4, 16, 64, 256, 1024]
-        axis = {"type": "log", "range": [0, np.log10(2048)], "tickvals": ticks}
+        axis = {"type": "log", "range": [0, np.log10(2048)], "tickvals": ticks, "tickformat": ","}
         layout = {
             "xaxis": {**axis, "anchor": "y", "showticklabels": False},
             "yaxis": {"title": "mean score", "domain": [0.54, 1], "range": [low - 0.3, high + 0.3], "anchor": "x"},
@@ -394,7 +394,8 @@ def drift(found: dict[str, dict[str, np.ndarray]], moved: dict[str, np.ndarray])
             traces.append(level | {"showlegend": False, "legendgroup": name, "line": {"color": colour, "width": 1}})
             traces[-1]["line"]["dash"] = "dot"
         layout = {
-            "xaxis": {"title": "place in the text, bytes", "range": [0, 2060], "tickvals": [256, 1024, 2048]},
+            "xaxis": {"title": "place in the text, bytes", "range": [0, 2060], "tickvals": [256, 1024, 2048]}
+            | {"tickformat": ","},
             "yaxis": {"title": "difference", "type": "log", "range": np.log10([LOW / 1.5, 2]).tolist()}
             | {"tickvals": [LOW, 0.001, 0.01, 0.1, 1], "ticktext": ["none", "0.1%", "1%", "10%", "100%"]},
             "height": 420,
