@@ -287,3 +287,26 @@ def test_drift_grows_by_layer_is_less_than_a_moved_window_makes_and_the_same_for
         assert np.all(blocks[name] < found[f"{name}, window moved by 16"])
     assert blocks["RoPE"] == pytest.approx(blocks["XPos"], abs=0.15)
     assert found["RoPE, 2,048 bytes"][-1] > 80
+
+
+def test_the_solutions_in_code_run_and_say_what_the_text_says(capsys):
+    cells, names = charts.cells("09-inside-the-attention"), {}
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    for start, end in (("import functools", "print("), ("blocks =", "print("), ("def perplexity", "for name"),
+                       ("@functools.cache\ndef familiar", "\ndef difference")):  # fmt: skip
+        (source,) = (source for source in code if source.startswith(start))
+        exec(source.split(end)[0], names)
+    said = []
+    (text,) = (cell.source for cell in cells if "<summary>Solutions" in cell.source)
+    for solution in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(re.sub(r"^   ", "", solution, flags=re.M), names)
+        said.append(capsys.readouterr().out.splitlines())
+    rope, xpos = ([float(x) for x in re.findall(r": ([\d.]+)", line)] for line in said[0])
+    for near in (rope, xpos):
+        assert max(near[:2]) < 1.02 * near[2]  # down to 128 nothing is lost, with 64 hardly anything
+    assert rope[3] > (rope[2] + rope[4]) / 2  # at 384 RoPE has most of its trouble
+    assert xpos[2] < xpos[3] < xpos[4] < xpos[5]  # XPos gets worse little by little
+    plain, blocks, windows = ([float(x) for x in re.findall(r"\d+\.\d+", line)] for line in said[1][:3])
+    assert blocks == pytest.approx(windows, rel=1e-3)
+    assert plain[1] / windows[1] == pytest.approx(1.2, abs=0.05)  # larger by a fifth after the first layer
+    assert plain[-1] / windows[-1] == pytest.approx(0.9, abs=0.05)  # smaller by a tenth after the last
