@@ -56,7 +56,7 @@ def _pairs(of: Mask, n: int) -> int:
 # ---- parts of figures -------------------------------------------------------------------------------------------
 
 
-def _grid(z: np.ndarray, colours: tuple, hover: str, **more) -> dict:
+def grid(z: np.ndarray, colours: tuple, hover: str, **more) -> dict:
     """A map of categories 0, 1, ... in these colours."""
     ends = np.linspace(0, 1, len(colours) + 1)
     scale = [[float(end), colour] for i, colour in enumerate(colours) for end in ends[i : i + 2]]
@@ -74,36 +74,38 @@ def _grid(z: np.ndarray, colours: tuple, hover: str, **more) -> dict:
     } | more
 
 
-def _key(name: str, colour: str) -> dict:
+def key(name: str, colour: str) -> dict:
     """An entry of the legend: a square of a map's colour."""
     marker = {"symbol": "square", "size": 11, "color": colour}
     return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": marker}
 
 
-def _line(name: str, x, y, colour: str, dash: str = "solid", width: float = 2, hover: str = "", **more) -> dict:
+def line(name: str, x, y, colour: str, dash: str = "solid", width: float = 2, hover: str = "", **more) -> dict:
+    """A line, or what else `more` makes of it; without a text to hover over it says nothing."""
     line = {"color": colour, "dash": dash, "width": width}
     told = {"hovertemplate": f"{hover}<extra>{name}</extra>"} if hover else {"hoverinfo": "skip"}
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line} | told | more
 
 
-def _borders(n: int, block: int, rows: int | None = None, **more) -> dict:
+def borders(n: int, block: int, rows: int | None = None, **more) -> dict:
     """Thin lines where blocks end: of keys, upright; without `rows` of queries too, across."""
     at, gap = np.arange(block, n, block) - 0.5, np.full(len(range(block, n, block)), np.nan)
     low, high = np.full(len(at), -0.5), np.full(len(at), (rows or n) - 0.5)
     x, y = np.stack((at, at, gap), 1).ravel(), np.stack((low, high, gap), 1).ravel()
     if rows is None:
         x, y = np.append(x, y), np.append(y, x)
-    return _line("block borders", x, y, GREY, width=1, showlegend=False, **more)
+    return line("block borders", x, y, GREY, width=1, showlegend=False, **more)
 
 
-def _square(n: int, domain: list) -> dict:
+def square(n: int, domain: list) -> dict:
     """Axes of a map of n queries by n keys, in the upper part of a figure."""
     x = {"range": [-0.5, n - 0.5], "constrain": "domain", "showgrid": False, "zeroline": False, "title": "key"}
     y = {**x, "range": [n - 0.5, -0.5], "scaleanchor": "x", "domain": domain, "title": "query"}
     return {"xaxis": {**x, "anchor": "y"}, "yaxis": {**y, "anchor": "x"}}
 
 
-def _below(*traces: dict) -> list[dict]:
+def below(*traces: dict) -> list[dict]:
+    """The same traces in the lower panel."""
     return [trace | {"xaxis": "x2", "yaxis": "y2"} for trace in traces]
 
 
@@ -126,17 +128,17 @@ def one_mask(name, length, block, window):
     pairs = [_pairs(mask(name, n, block, window), n) for n in LENGTHS]
     causal = [_pairs(reference, n) for n in LENGTHS]
     traces = [
-        _grid(seen, (BLANK, BLUE), "query %{y}, key %{x}"),
-        _borders(length, block),
-        *_below(
-            _line("pairs, causal mask", LENGTHS, causal, GREY, "dot", 2, "%{x}: %{y:,} pairs"),
-            _line("pairs, this mask", LENGTHS, pairs, BLUE, "solid", 2, "%{x}: %{y:,} pairs"),
-            _line("this length", [length], [_pairs(here, length)], BLUE, mode="markers", marker={"size": 9}),
+        grid(seen, (BLANK, BLUE), "query %{y}, key %{x}"),
+        borders(length, block),
+        *below(
+            line("pairs, causal mask", LENGTHS, causal, GREY, "dot", 2, "%{x}: %{y:,} pairs"),
+            line("pairs, this mask", LENGTHS, pairs, BLUE, "solid", 2, "%{x}: %{y:,} pairs"),
+            line("this length", [length], [_pairs(here, length)], BLUE, mode="markers", marker={"size": 9}),
         ),
     ]
     logarithmic = {"type": "log", "tickvals": LENGTHS, "range": np.log10([LENGTHS[0] / 1.1, LENGTHS[-1] * 1.1])}
     layout = {
-        **_square(length, [0.42, 1]),
+        **square(length, [0.42, 1]),
         "xaxis2": {"anchor": "y2", "title": "tokens", **logarithmic},
         "yaxis2": {
             "anchor": "x2",
@@ -192,14 +194,14 @@ def what_a_query_sees(query, block, memory):
     z[:, query] = len(colours) + 1
     counts = {name: of(j[:, None], j).sum(1) for name, of in compared.items()}
     traces = [
-        _grid(z, (BLANK, *colours, PINK), "key %{x}"),
-        _borders(TEXT, block, rows=len(compared)),
-        *_below(
+        grid(z, (BLANK, *colours, PINK), "key %{x}"),
+        borders(TEXT, block, rows=len(compared)),
+        *below(
             *(
-                _line(name, j, found, SIDE_COLOUR[name], SIDE_DASH[name], hover="query %{x}: %{y} keys")
+                line(name, j, found, SIDE_COLOUR[name], SIDE_DASH[name], hover="query %{x}: %{y} keys")
                 for name, found in counts.items()
             ),
-            _line("query", [query, query], [0, 50], PINK, "dot", 1),
+            line("query", [query, query], [0, 50], PINK, "dot", 1),
         ),
     ]
     span = {"range": [-0.5, TEXT - 0.5], "showgrid": False, "zeroline": False}
@@ -242,11 +244,11 @@ def two_masks(first, second, block, window):
     a, b = (mask(name, COMPARED, block, window) for name in (first, second))
     one, other = _map(a, COMPARED), _map(b, COMPARED)
     traces = [
-        _grid(one * 1 + other * 2, (BLANK, BLUE, ORANGE, GREY), "query %{y}, key %{x}"),
-        _borders(COMPARED, block),
-        _key("both", GREY),
-        _key("only the first", BLUE),
-        _key("only the second", ORANGE),
+        grid(one * 1 + other * 2, (BLANK, BLUE, ORANGE, GREY), "query %{y}, key %{x}"),
+        borders(COMPARED, block),
+        key("both", GREY),
+        key("only the first", BLUE),
+        key("only the second", ORANGE),
     ]
     only = int((one & ~other).sum()), int((other & ~one).sum())
     verdict = {
@@ -255,7 +257,7 @@ def two_masks(first, second, block, window):
         (True, False): "the second lies within the first",
         (True, True): "neither lies within the other",
     }
-    return go.Figure(traces, {**_square(COMPARED, [0, 1]), "height": 460}), [
+    return go.Figure(traces, {**square(COMPARED, [0, 1]), "height": 460}), [
         ("first", str(a), ""),
         ("second", str(b), ""),
         ("both", int((one & other).sum()), "pairs"),
@@ -312,11 +314,11 @@ def who_can_have_heard(name, layers, position):
     way = np.full(DEEPEST + 1, np.nan)
     way[: layers + 1] = walk[::-1]
     traces = [
-        _grid(z, ("rgba(0,0,0,0)", BLANK, BLUE, PINK), "position %{x}, layer %{y}"),
-        _borders(HEARD, BLOCK, rows=DEEPEST + 1),
-        _line("a way to the farthest input", way, np.arange(DEEPEST + 1), ORANGE, mode="lines+markers"),
-        _key("the output", PINK),
-        _key("can have reached it", BLUE),
+        grid(z, ("rgba(0,0,0,0)", BLANK, BLUE, PINK), "position %{x}, layer %{y}"),
+        borders(HEARD, BLOCK, rows=DEEPEST + 1),
+        line("a way to the farthest input", way, np.arange(DEEPEST + 1), ORANGE, mode="lines+markers"),
+        key("the output", PINK),
+        key("can have reached it", BLUE),
     ]
     names = ["inputs", *(f"layer {n}" for n in range(1, DEEPEST + 1))]
     layout = {
@@ -372,18 +374,18 @@ def reading_in_blocks(step, name, block):
     token = np.select([j < low, j < first, j < stop], [1, 2, 3], 0)
     colours = (BLANK, GREY, ORANGE, BLUE)
     traces = [
-        _grid(pairs, colours, "query %{y}, key %{x}"),
-        _borders(n, block),
-        *_below(
-            _grid(np.tile(token, (LAYERS, 1)), colours, "token %{x}"),
-            _borders(n, block, rows=LAYERS),
+        grid(pairs, colours, "query %{y}, key %{x}"),
+        borders(n, block),
+        *below(
+            grid(np.tile(token, (LAYERS, 1)), colours, "token %{x}"),
+            borders(n, block, rows=LAYERS),
         ),
-        _key("new", BLUE),
-        _key("reused", ORANGE),
-        _key("of earlier steps", GREY),
+        key("new", BLUE),
+        key("reused", ORANGE),
+        key("of earlier steps", GREY),
     ]
     layout = {
-        **_square(n, [0.34, 1]),
+        **square(n, [0.34, 1]),
         "xaxis2": {"anchor": "y2", "range": [-0.5, n - 0.5], "title": "token", "showgrid": False, "zeroline": False},
         "yaxis2": {
             "anchor": "x2",
