@@ -109,7 +109,7 @@ def test_one_mask_is_drawn_and_counted(name, length, block, window):
 
 @pytest.mark.parametrize(("n", "block"), [(32, 4), (10, 3), (8, 8)])
 def test_borders_lie_between_blocks(n, block):
-    x, y = (np.array(reading._borders(n, block)[key]) for key in ("x", "y"))
+    x, y = (np.array(reading.borders(n, block)[key]) for key in ("x", "y"))
     upright = {a for a, b in zip(x, y, strict=True) if b == -0.5}
     between = {i + 0.5 for i in range(n - 1) if i // block != (i + 1) // block}
     assert upright - {n - 0.5, -0.5} == between

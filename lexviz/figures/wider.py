@@ -246,18 +246,37 @@ def on_device(name: str, n: int, block: int) -> int:
     return BYTES * (of.here or of.kept)(n, block)
 
 
+def sees(name: str, n: int, block: int) -> str:
+    """What the last of n tokens has to go by, in words.
+
+    >>> sees("strided", 1024, 64), sees("Mega", 1024, 64), sees("landmarks", 1024, 64)
+    ('79 tokens', '64 tokens, sums of all', '64 tokens, what is fetched')
+    """
+    of, j = MECHANISMS[name], np.arange(n)
+    itself, summed, fetched = (part(n, block)(n - 1, j).sum() for part in (of.itself, of.summed, of.fetched))
+    parts = {f"{itself:,} tokens": itself, "sums of all": summed, "what is fetched": fetched}
+    return ", ".join(name for name, count in parts.items() if count)
+
+
 # ---- the map ----------------------------------------------------------------------------------------------------
 
 TOKENS, DEEPEST = 64, 4  # of `the_wider_map`
 SCALE = 16  # the costs are those of blocks so many times as large as the ones that are drawn
 
 
+def seen(name: str, block: int) -> np.ndarray:
+    """The map of 64 tokens: 0 not seen, 1 seen as it is, 2 in a sum, 3 if it is fetched."""
+    of = MECHANISMS[name]
+    parts = [masks.dense(part(TOKENS, block), TOKENS) for part in (of.itself, of.summed, of.fetched)]
+    return np.select(parts, (1, 2, 3))
+
+
 @functools.lru_cache(maxsize=64)
 def ways(name: str, block: int, layers: int) -> np.ndarray:
     """How news of each of 64 inputs can have come to each position: (64, 64) of 0 to 3.
 
-    0 not at all, 1 through tokens that were seen themselves, 2 only through a sum somewhere, 3 only if it was fetched
-    somewhere. One layer is the map itself.
+    0 not at all, 1 through tokens that were seen as they are, or by staying where it was, 2 only through a sum
+    somewhere, 3 only if it was fetched somewhere.
     """
     of = MECHANISMS[name]
     parts = [part(TOKENS, block) for part in (of.itself, of.summed, of.fetched)]
@@ -284,11 +303,11 @@ def the_wider_map(name, block, length):
     in some layer, green through something fetched. Windows are two blocks wide; Transformer-XL remembers two blocks.
     Costs are computed for the chosen length with blocks 16 times as large as the ones that are drawn.
     """
-    seen = ways(name, block, 1)
+    pairs_seen = seen(name, block)
     colours = (BLANK, BLUE, ORANGE, GREEN)
     below = np.stack([ways(name, block, layers)[-1] for layers in range(1, DEEPEST + 1)])
     traces = [
-        reading.grid(seen, colours, "query %{y}, key %{x}"),
+        reading.grid(pairs_seen, colours, "query %{y}, key %{x}"),
         reading.borders(TOKENS, block),
         *reading.below(reading.grid(below, colours, "input %{x}, after %{y} layers", y=list(range(1, DEEPEST + 1)))),
         reading.key("seen itself", BLUE),
@@ -312,7 +331,7 @@ def the_wider_map(name, block, length):
     cost = pairs(name, length, size)
     return go.Figure(traces, layout), [
         ("family", MECHANISMS[name].family, ""),
-        ("the last token sees", int((seen[-1] == 1).sum()), "tokens as they are"),
+        ("the last token sees", int((pairs_seen[-1] == 1).sum()), "tokens as they are"),
         ("layers until it can have heard of all", layers_needed(name, block), ""),
         ("pairs", f"{100 * cost / masks.causal().pairs(length):.3g}", "% of causal"),
         ("kept", _bytes(kept(name, length, size)), ""),
@@ -382,6 +401,9 @@ def costs_of_all(quantity, family, block):
 
 
 # ---- what comes back --------------------------------------------------------------------------------------------
+
+
+RECALLED = (16, 32, 64, 128, 256, 512, 1024, 2048)  # tokens
 
 
 def of(found: dict):
