@@ -171,7 +171,7 @@ MECHANISMS = {
     ),
     "Linformer": Mechanism(
         SUM,
-        "order of reading: not causal",
+        "the causal order, other lengths",
         lambda n, h: nothing(),
         more=lambda n, h: 2 * n * h,  # to make h rows of all keys and values, and to look at them
         kept=lambda n, h: h * TOKEN,
@@ -392,11 +392,10 @@ def costs_of_all(quantity, family, block):
     }
     causal = formula("causal", costs.LENGTHS[-1], block)
     least, most = min(far, key=far.get), max(far, key=far.get)
+    said = {name: f"{name}, {100 * far[name] / causal:.2g}% of causal" for name in (least, most)}
     return go.Figure(traces, layout), [
-        ("at 64k tokens, the least of them", least, ""),
-        ("which takes", f"{100 * far[least] / causal:.2g}", "% of causal"),
-        ("the most", most, ""),
-        ("which takes about", f"{100 * far[most] / causal:.2g}", "% of causal"),
+        ("at 64k tokens, of these least", said[least], ""),
+        ("most", said[most], ""),
     ]
 
 
@@ -421,17 +420,19 @@ def of(found: dict):
             n = list(line)
             colour, dash = COLOURS[i % len(COLOURS)], DASHES[i // 2 % len(DASHES)]
             y = list(line.values())
+            width = 2 if i else 5  # the first one is what the others are held against, and lies below them
             more = {"mode": "lines+markers", "marker": {"size": 5}}
-            traces.append(reading.line(name, n, y, colour, dash, hover="%{x:,} tokens: %{y:.2f}", **more))
+            traces.append(reading.line(name, n, y, colour, dash, width, "%{x:,} tokens: %{y:.2f}", **more))
         traces.append(reading.line("chance", n, [1 / x for x in n], GREY, "dot", 1))
         layout = {
-            "xaxis": {"type": "log", "title": "tokens", "tickvals": n, "ticktext": [f"{x:,}" for x in n]},
+            "xaxis": {"type": "log", "title": "tokens", "tickvals": n[::2], "ticktext": [f"{x:,}" for x in n[::2]]},
             "yaxis": {"title": "share found", "range": [-0.03, 1.05]},
             "height": 480,
         }
         half = {name: max((x for x, y in line.items() if y >= 0.5), default=0) for name, line in shares.items()}
         return go.Figure(traces, layout), [
-            (f"at least half found up to, {name}", last or "-", "tokens" if last else "") for name, last in half.items()
+            (f"half found, {name}", f"up to {last:,} tokens" if last else f"not of {n[0]} tokens", "")
+            for name, last in half.items()
         ]
 
     return what_comes_back
