@@ -235,7 +235,7 @@ def test_lines_of_cost_are_the_formulas_and_the_family_stands_out(quantity, fami
     for said, name in (("at 64k tokens, of these least", least), ("most", most)):
         of, share = readouts[said].split(", ")
         assert far[of] == far[name]
-        assert share == f"{100 * far[name] / far['causal']:.2g}% of causal"
+        assert share == f"{100 * far[name] / far['causal']:.3g}% of causal"
 
 
 # ---- what comes back --------------------------------------------------------------------------------------------

@@ -392,7 +392,7 @@ def costs_of_all(quantity, family, block):
     }
     causal = formula("causal", costs.LENGTHS[-1], block)
     least, most = min(far, key=far.get), max(far, key=far.get)
-    said = {name: f"{name}, {100 * far[name] / causal:.2g}% of causal" for name in (least, most)}
+    said = {name: f"{name}, {100 * far[name] / causal:.3g}% of causal" for name in (least, most)}
     return go.Figure(traces, layout), [
         ("at 64k tokens, of these least", said[least], ""),
         ("most", said[most], ""),
