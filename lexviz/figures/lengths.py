@@ -33,7 +33,12 @@ def perplexities(recorded: dict, name: str, blocks: bool = False) -> dict[int, f
 
     Up to the training length that mask is the causal one, and so are the numbers.
     """
-    rows = recorded[RUNS[name]]["results"]["lengths"]
+    return perplexities_of(recorded[RUNS[name]], blocks)
+
+
+def perplexities_of(about: dict, blocks: bool = False) -> dict[int, float]:
+    """The same of any run's record; None where the encoding has no such position."""
+    rows = about["results"]["lengths"]
     found = {row["length"]: row["perplexity"] for row in rows if not row["mask"].startswith(BLOCKS)}
     if blocks:
         found |= {row["length"]: row["perplexity"] for row in rows if row["mask"].startswith(BLOCKS)}
@@ -42,7 +47,12 @@ def perplexities(recorded: dict, name: str, blocks: bool = False) -> dict[int, f
 
 def stretches(recorded: dict, name: str, blocks: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Where each stretch of the longest text ends, in bytes, and the mean loss in it, in nats."""
-    rows = recorded[RUNS[name]]["results"]["places"]
+    return stretches_of(recorded[RUNS[name]], blocks)
+
+
+def stretches_of(about: dict, blocks: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The same of any run's record."""
+    rows = about["results"]["places"]
     (row,) = (row for row in rows if row["mask"].startswith(BLOCKS) == blocks)
     nats = np.array(row["nats"])
     return np.arange(1, len(nats) + 1) * row["length"] // len(nats), nats
@@ -57,7 +67,7 @@ def _line(name: str, x, y, encoding: str, **more) -> dict:
     return {"type": "scatter", "name": name, "x": x, "y": y, "line": line, "hovertemplate": hover, **more}
 
 
-def _beyond(length: int, edge: float, low: float, high: float, log: bool = False) -> tuple[dict, dict, dict]:
+def beyond(length: int, edge: float, low: float, high: float, log: bool = False) -> tuple[dict, dict, dict]:
     """The upright line at the training length, a trace; what is shaded to the right of it, a shape; and what it is."""
     line = {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}
     upright = {"type": "scatter", "mode": "lines", "name": "training length", "x": [length] * 2, "y": [low, high]}
@@ -75,7 +85,7 @@ PERPLEXITY = {
 }
 
 
-def _heights(values) -> tuple[float, float]:
+def heights(values) -> tuple[float, float]:
     """The ends of a logarithmic axis that has room for all values."""
     return 0.85 * min(values), 1.25 * max(values)
 
@@ -86,7 +96,7 @@ def _heights(values) -> tuple[float, float]:
 def _by_place(recorded: dict, read: int, blocks: bool):
     length = trained_at(recorded)
     every = [nats for name in RUNS for both in (False, True) for nats in stretches(recorded, name, both)[1]]
-    low, high = _heights(np.exp(every))
+    low, high = heights(np.exp(every))
     traces, readouts = [], []
     for name in RUNS:
         ends, nats = stretches(recorded, name, blocks)
@@ -96,7 +106,7 @@ def _by_place(recorded: dict, read: int, blocks: bool):
         traces.append(_line(name, middle, np.exp(nats[seen]), name, mode="lines"))
         readouts.append((f"perplexity of the last {length} bytes, {name}", _three(np.exp(nats[last].mean())), ""))
     longest = int(ends[-1])
-    upright, shade, label = _beyond(length, 1.04 * longest, low, high)
+    upright, shade, label = beyond(length, 1.04 * longest, low, high)
     layout = {
         "xaxis": {
             "title": "place in the text, bytes",
@@ -163,7 +173,7 @@ def lengths(recorded: dict):
         trained = trained_at(recorded)
         plain, chosen = ({name: perplexities(recorded, name, on) for name in RUNS} for on in (False, blocks))
         every = [value for name in RUNS for on in (False, True) for value in perplexities(recorded, name, on).values()]
-        low, high = _heights(every)
+        low, high = heights(every)
         traces = []
         for name in RUNS:
             x = np.array([n for n in chosen[name] if n <= length])
@@ -175,7 +185,7 @@ def lengths(recorded: dict):
             traces.append(_line(f"{name}, no blocks", x, y, name, mode="lines", **dotted))
         ticks = sorted(plain["RoPE"])
         ends = [ticks[0] / 1.15, ticks[-1] * 1.15]
-        upright, shade, label = _beyond(trained, ends[1], low, high, log=True)
+        upright, shade, label = beyond(trained, ends[1], low, high, log=True)
         layout = {
             "xaxis": {
                 "title": "length of the text, bytes",
