@@ -93,7 +93,8 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       const [kind, name, part] = path;
       if (path.length !== 3 || value === null) return false;
       if (kind === "data" && NUMBERS.includes(part)) {
-        const trace = plot._fullData[name], map = trace.type === "heatmap";
+        const trace = plot._fullData[name], map = trace?.type === "heatmap";
+        if (!trace) return false; // a new one
         if ("xyz".includes(part) && !(map && part === "z" ? value.length && value.every(numeric) : numeric(value))) return false;
         if (!(map ? trace.zauto === false : trace.type === "scatter" && spec.data[name].mode && !trace.stackgroup)) return false;
         moved.add(name);

@@ -117,10 +117,10 @@ def line(name: str, x, y, hover: str, **more) -> dict:
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks} | told | more
 
 
-def thin(name: str, also: str) -> dict:
-    """What makes of an encoding's line one that it is to be compared with."""
+def thin(name: str, also: str, drawn: bool) -> dict:
+    """What makes of an encoding's line one that it is to be compared with; not drawn where both would be the same."""
     looks = {"color": COLOUR[name], "dash": "dot", "width": 1}
-    return {"name": f"{name}, {also}", "line": looks, "showlegend": False, "mode": "lines"}
+    return {"name": f"{name}, {also}", "line": looks, "showlegend": False, "mode": "lines", "opacity": float(drawn)}
 
 
 def said(values: Iterable, digits: int = 2) -> str:
@@ -144,7 +144,7 @@ GROWTH = "times that at the training length"
 
 def by_length(recorded: dict):
     """Tables 2 and 5, ours above the paper's."""
-    trained = next(iter(recorded["rope-0"]["results"]["lengths"]))["length"] * 4  # the first is a quarter of it
+    trained = recorded["rope-0"]["settings"]["length"]
 
     def perplexity_by_length(which, show, blocks, log):
         """Perplexity by the length of what is read at a time, in training lengths: our models, trained at 256 bytes
@@ -161,7 +161,7 @@ def by_length(recorded: dict):
         above = {name: [_scaled(one, trained, show) for one in both] for name, both in ours.items()}
         below = {name: [_scaled({n: [v] for n, v in one.items()}, 1024, show) for one in both]
                  for name, both in theirs.items()}  # fmt: skip
-        traces = _panel(above, "", trained) + _panel(below, "2", 1024, showlegend=False)
+        traces = _panel(above, "", blocks) + _panel(below, "2", blocks, showlegend=False)
         layout, limits = {"height": 660, "shapes": [], "annotations": []}, []
         ends = np.array([0.25 / 1.15, 16 * 1.15])
         for axis, part, title in (("", above, "ours"), ("2", below, "the paper's")):
@@ -197,7 +197,7 @@ def _scaled(found: dict[int, list[float]], trained: int, show: str) -> tuple[np.
     return x, rows / np.array(found[trained])[:, None] if show == GROWTH else rows
 
 
-def _panel(found: dict[str, list], axis: str, trained: int, **more) -> list[dict]:
+def _panel(found: dict[str, list], axis: str, drawn: bool, **more) -> list[dict]:
     """Lines with the mask that was chosen, and thin dotted ones without blocks."""
     where = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", **more}
     hover = "%{x} training lengths: %{y:.3g}"
@@ -205,7 +205,7 @@ def _panel(found: dict[str, list], axis: str, trained: int, **more) -> list[dict
     x, values = ({name: pair[i] for name, pair in chosen.items()} for i in (0, 1))
     traces = curves(x, values, hover, mode="lines+markers", **where)
     for name, ((at, rows), _) in found.items():
-        traces.append(line(name, at, rows.mean(0), hover) | where | thin(name, "no blocks"))
+        traces.append(line(name, at, rows.mean(0), hover) | where | thin(name, "no blocks", drawn))
     return traces
 
 
@@ -216,6 +216,14 @@ NATS = {False: "loss, nats a byte", True: "loss less that of {}, nats"}
 
 def _axis(other: str) -> dict:
     return {"title": NATS[other != NOTHING].format(other)}
+
+
+def _room(values: dict[str, dict], other: str) -> list[float]:
+    """The ends of an axis for all losses; of differences, for those of the relative three: others lie far above."""
+    drawn = list(values) if other == NOTHING else list(RUNS)[:3]
+    every = np.concatenate([row for name in drawn for row in values[name].values()])
+    gap = 0.08 * (every.max() - every.min())
+    return [every.min() - gap, every.max() + gap]
 
 
 def places(recorded: dict):
@@ -237,8 +245,7 @@ def places(recorded: dict):
         x = np.arange(0, ends[-1], width) + width / 2
         values = less_that_of(values, less)
         trained = about["settings"]["length"]
-        every = np.concatenate([row[1:] for rows in values.values() for row in rows.values()])
-        low, high = (every.min() - 0.05, every.max() + 0.05) if less == NOTHING else (-0.15, 0.35)
+        low, high = _room(values, less)
         upright, shade, label = beyond(trained, 1.02 * ends[-1], low, high)
         layout = {
             "xaxis": {"title": "place in the text, bytes", "range": [0, 1.02 * ends[-1]]},
@@ -277,9 +284,8 @@ def training_curves(recorded: dict):
                 every.setdefault(name, {})[seed] = losses
                 values.setdefault(name, {})[seed] = trailing(losses, smoothing // 10)[late]
         values, last = less_that_of(values, less), less_that_of(every, less)
-        layout = {"xaxis": {"title": "step"}, "yaxis": _axis(less), "height": 440}
-        if less != NOTHING:
-            layout["yaxis"]["range"] = [-0.1, 0.25]
+        layout = {"xaxis": {"title": "step", "range": [100, 1.01 * steps[-1]]}, "yaxis": _axis(less), "height": 440}
+        layout["yaxis"]["range"] = _room(values, less)
         traces = curves(steps[late], {name: rows.values() for name, rows in values.items()}, "step %{x}: %{y:.3f}")
         return go.Figure(traces, layout), [
             (f"mean of the last 500 steps, {name}", said((row[-50:].mean() for row in last[name].values()), 3), "nats")
@@ -321,8 +327,8 @@ def repeats(recorded: dict):
                     bins, bytes_ = [row["from"] for row in rows], [row["bytes"] for row in rows]
         values = less_that_of(values, less)
         x = ["never" if n == 0 else "1 .." if n == 1 else f"{n:,} .." for n in bins]
-        layout = {"xaxis": {"type": "category", "title": "the same eight bytes stood last, bytes back"}, "height": 440}
-        layout["yaxis"] = _axis(less) | ({} if less == NOTHING else {"range": [-0.25, 0.35]})
+        layout = {"xaxis": {"type": "category", "title": "stood last, bytes back"}, "height": 440}
+        layout["yaxis"] = _axis(less) | {"range": _room(values, less)}
         at = bins.index(256) - 0.5
         edge = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper"}
         layout["shapes"] = [edge | {"line": {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}}]
@@ -406,7 +412,7 @@ def resolution(recorded: dict):
         traces = curves(layers, drawn, hover, mode="lines+markers")
         for name, at in every.items():
             rows = np.maximum(at["256 bytes"].mean((0, 2)), LEAST)
-            traces.append(line(name, layers, rows, hover) | thin(name, "256 bytes"))
+            traces.append(line(name, layers, rows, hover) | thin(name, "256 bytes", far))
         points, theirs, titles = resolution_and_perplexities(recorded, far, blocks), {}, ("resolution", "perplexity")
         if show == CHANGE:
             points, theirs = resolution_and_growth(recorded, blocks), paper_resolution_and_growth(blocks)

@@ -1,0 +1,429 @@
+"""What the figures of chapter 8 plot, against loops, for any number of seeds; what the chapter says of the runs."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import charts
+from lexviz import explore, paper, runs
+from lexviz.figures import extrapolation as found
+
+CHAPTER = charts.cells("08-does-it-extrapolate")
+RECORDED = runs.results()
+LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096]
+BINS = [0, 1, 16, 32, 64, 128, 256, 512, 1024, 2048]
+BCA = "block_causal(128)"
+
+
+def measured(seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: {n: rng.uniform(0, 2, 40) for n in (0, 32, 64, 128)} for name in ("RoPE", "XPos", "ALiBi")}
+
+
+def figures(recorded):
+    return charts.made_in(CHAPTER, recorded=recorded, found=found) | charts.made_in(
+        CHAPTER, "explore(found.copies", measured=measured(), found=found
+    )
+
+
+def record(rng, seed, limit=None):
+    """A record as `runs.results()` has it, of random numbers."""
+    ways = [(n, "causal()") for n in LENGTHS] + [(n, BCA) for n in LENGTHS[3:]]
+    defined = [(n, mask) for n, mask in ways if not limit or n <= limit]
+    lengths = [
+        {"length": n, "mask": mask, "perplexity": rng.uniform(2, 90) if (n, mask) in defined else None}
+        for n, mask in ways
+    ]
+    far = [mask for n, mask in defined if n == 4096]
+    places = [{"length": 4096, "mask": mask, "nats": rng.uniform(1, 5, 64).tolist()} for mask in far]
+    readings = [(256, "causal()"), *((4096, mask) for mask in far)]
+    repeats = [
+        {"length": n, "mask": mask, "from": first, "bytes": 10 + first, "nats": rng.uniform(0, 3)}
+        for (n, mask), first in itertools.product(readings, BINS)
+    ]
+    resolution = [
+        {"length": n, "mask": mask, "resolution": rng.uniform(0.001, 0.5, (4, 4)).tolist()}
+        for n, mask in ((256, "causal()"), (512, "causal()"), (512, BCA))
+        if (n, mask) in defined
+    ]
+    results = {"lengths": lengths, "places": places, "repeats": repeats, "resolution": resolution}
+    curve = [[10 * i, rng.uniform(1, 5)] for i in range(1, 151)]
+    return {"settings": {"length": 256, "seed": seed}, "curve": curve, "results": results}
+
+
+@st.composite
+def recorded(draw):
+    """The paper's four, with one to three seeds each; of the others some; and runs of another kind."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    made = {"rope-wide-0": record(rng, 0), "passkey-0": {"settings": {}, "results": {"passkeys": []}}}
+    for name, run in found.RUNS.items():
+        for seed in range(draw(st.integers(1, 3) if name in found.IN_TABLE_3 else st.integers(0, 2))):
+            made[f"{run}-{seed}"] = record(rng, seed, limit=256 if name == "Learned" else None)
+    return made
+
+
+def of(made, name):
+    return [about for run, about in sorted(made.items()) if re.fullmatch(rf"{found.RUNS[name]}-\d", run)]
+
+
+def row(about, kind, **where):
+    (one,) = (one for one in about["results"][kind] if all(one[key] == value for key, value in where.items()))
+    return one
+
+
+def traces(figure, axis=None):
+    return {trace.name: trace for trace in figure.data if (trace.xaxis or "x") == (axis or "x")}
+
+
+def check(drawn, name, rows):
+    """A line is the mean of its rows, a band goes around them; with one row there is none."""
+    rows = np.array(rows)
+    assert list(drawn[name].y) == pytest.approx(rows.mean(0))
+    if len(rows) == 1:
+        assert f"{name}, spread" not in drawn
+    else:
+        around = np.array(drawn[f"{name}, spread"].y).reshape(2, -1)
+        assert around[0] == pytest.approx(rows.min(0))
+        assert around[1][::-1] == pytest.approx(rows.max(0))
+
+
+# ---- the figures ------------------------------------------------------------------------------------------------
+
+
+def test_the_chapter_has_these_figures():
+    assert {name: len(charts.states(figure)) for name, figure in figures(RECORDED).items()} == {
+        "perplexity-by-length": 16,
+        "loss-by-place": 32,
+        "loss-by-repeat": 24,
+        "same-words-twice": 2,
+        "loss-in-training": 16,
+        "resolution-and-perplexity": 6,
+    }
+
+
+@settings(max_examples=4, deadline=None)
+@given(recorded())
+def test_every_state_can_be_drawn_of_any_number_of_seeds(made):
+    for figure in figures(made).values():
+        said = set()
+        for values in charts.states(figure):
+            drawn, readouts = figure.state(**values)
+            said.add(tuple(name for name, _ in readouts))
+            for trace in drawn.data:
+                assert len(trace.x) == len(trace.y) <= 300
+        assert len(said) == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(recorded(), st.booleans(), st.booleans(), st.sampled_from([found.FOUR, found.ALL]))
+def test_perplexity_by_length_is_recorded_above_and_the_paper_s_below(made, blocks, growth, which):
+    show = found.GROWTH if growth else "perplexity"
+    figure, readouts = found.by_length(made)(which, show, blocks, True)
+    above, below = traces(figure), traces(figure, "x2")
+    shown = [name for name in found.RUNS if of(made, name) and (which == found.ALL or name in found.IN_TABLE_3)]
+    assert {name for name in above if "," not in name} == {*shown, "training length"}
+    for name in shown:
+        sizes = LENGTHS[:3] if name == "Learned" else LENGTHS
+        rows, plain = [], []
+        for about in of(made, name):
+            every = [
+                [
+                    row(about, "lengths", length=n, mask=BCA if on and n > 256 else "causal()")["perplexity"]
+                    for n in sizes
+                ]
+                for on in (blocks, False)
+            ]
+            of_seed, of_seed_plain = (np.array(one) / (one[2] if growth else 1) for one in every)
+            rows.append(of_seed)
+            plain.append(of_seed_plain)
+        assert list(above[name].x) == [n / 256 for n in sizes]
+        check(above, name, rows)
+        assert list(above[f"{name}, no blocks"].y) == pytest.approx(np.mean(plain, 0))
+        assert above[f"{name}, no blocks"].opacity == blocks
+    for name in found.IN_TABLE_3:
+        values = list(paper.TABLE_2["LEX" if name == "XPos" else name])
+        if name != "Sinusoidal":
+            values[3:] = paper.TABLE_5[name + " + BCA" * blocks]
+        assert list(below[name].y) == pytest.approx(np.array(values) / (values[2] if growth else 1))
+        assert list(below[name].x) == [0.25, 0.5, 1, 2, 4]
+    for (label, said, _), name in zip(readouts, ("RoPE", "XPos", "ALiBi", "Sinusoidal"), strict=True):
+        assert label.endswith(name)
+        last = [
+            row(a, "lengths", length=4096, mask=BCA if blocks else "causal()")["perplexity"] for a in of(made, name)
+        ]
+        assert float(said.split(" ±")[0]) == pytest.approx(np.mean(last), abs=0.006)
+        assert ("±" in said) == (len(last) > 1)
+
+
+def pairs(made, name, other, value):
+    """Values of each seed, less those of the other encoding's same seed; who has no such seed is left out."""
+    rows = {about["settings"]["seed"]: value(about) for about in of(made, name)}
+    if other == found.NOTHING:
+        return list(rows.values())
+    less = {about["settings"]["seed"]: value(about) for about in of(made, other)}
+    return [rows[seed] - less[seed] for seed in rows if seed in less]
+
+
+OTHERS = st.sampled_from([found.NOTHING, "RoPE", "XPos", "ALiBi"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(recorded(), OTHERS, st.booleans(), st.sampled_from([64, 256]))
+def test_loss_by_place(made, less, blocks, width):
+    def value(about):
+        nats = row(about, "places", mask=BCA if blocks else "causal()")["nats"]
+        size = width // 64
+        return np.array([np.mean(nats[i : i + size]) for i in range(0, 64, size)])
+
+    figure, readouts = found.places(made)(found.FOUR, less, blocks, width)
+    for name in found.IN_TABLE_3:
+        drawn = traces(figure)
+        check(drawn, name, pairs(made, name, less, value))
+        assert list(drawn[name].x) == [start + width / 2 for start in range(0, 4096, width)]
+    (_, said, _) = readouts[1]
+    beyond = np.array(pairs(made, "RoPE", less, value))[:, 256 // width :].mean()
+    assert float(said.split(" ±")[0]) == pytest.approx(beyond, abs=6e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(recorded(), OTHERS, st.sampled_from([10, 100]))
+def test_loss_in_training(made, less, smoothing):
+    def value(about):
+        losses = [loss for _, loss in about["curve"]]
+        width = smoothing // 10
+        return np.array([np.mean(losses[max(0, i + 1 - width) : i + 1]) for i in range(10, 150)])
+
+    drawn = traces(found.training_curves(made)(found.ALL, less, smoothing)[0])
+    for name in found.names(made):
+        if rows := pairs(made, name, less, value):
+            check(drawn, name, rows)
+
+
+@settings(max_examples=10, deadline=None)
+@given(recorded(), OTHERS, st.sampled_from(list(found.READINGS)))
+def test_loss_by_repeat(made, less, reading):
+    n, mask = {"256 bytes at a time": (256, "causal()"), "4,096 bytes at a time": (4096, "causal()")}.get(
+        reading, (4096, BCA)
+    )
+
+    def value(about):
+        return np.array([row(about, "repeats", **{"length": n, "mask": mask, "from": first})["nats"] for first in BINS])
+
+    figure, readouts = found.repeats(made)(found.FOUR, less, reading)
+    for name in found.IN_TABLE_3:
+        check(traces(figure), name, pairs(made, name, less, value))
+    near = np.mean(pairs(made, "ALiBi", less, value), 0)[2:5]
+    weights = np.array([26, 42, 74])
+    assert float(readouts[2][1].split(" ±")[0]) == pytest.approx(near @ weights / weights.sum(), abs=6e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(recorded(), st.booleans())
+def test_resolution_beside_perplexity(made, blocks):
+    mask = BCA if blocks else "causal()"
+    of_figure = found.resolution(made)
+    shown = [name for name in found.names(made) if name != "Learned"]
+    for show in (found.WITHIN, found.TWICE, found.CHANGE):
+        figure, readouts = of_figure(show, blocks)
+        drawn, below = traces(figure), traces(figure, "x2")
+        for name in shown:
+            near, far = (
+                [np.array(row(about, "resolution", length=n, mask=m)["resolution"]) for about in of(made, name)]
+                for n, m in ((256, "causal()"), (512, mask))
+            )
+            ppl_near, ppl_far = (
+                np.mean([row(about, "lengths", length=n, mask=m)["perplexity"] for about in of(made, name)])
+                for n, m in ((256, "causal()"), (512, mask))
+            )
+            check(drawn, name, [one.mean(1) for one in (near if show == found.WITHIN else far)])
+            x, y = np.mean(near), ppl_near
+            if show != found.WITHIN:
+                x, y = np.mean(far), ppl_far
+            if show == found.CHANGE:
+                x, y = x / np.mean(near), y / ppl_near
+            (point,) = (trace for key, trace in below.items() if key == f"{name}, both")
+            assert (point.x[0], point.y[0]) == pytest.approx((x, y))
+        assert readouts[2][1] == (0 if show != found.CHANGE else 1 if blocks else 4)
+    lex = found.paper_resolution_and_growth(blocks)["XPos"]
+    assert lex == pytest.approx((1.08 / 0.98, 21.6 / 23.31) if blocks else (0.54 / 0.98, 22.56 / 23.31))
+
+
+@given(st.lists(st.tuples(st.integers(), st.integers()), min_size=3, max_size=9))
+def test_rank_correlation(points):
+    if all(len(set(one)) == len(one) for one in zip(*points, strict=True)):  # no ties
+        n = len(points)
+        ranks = [[sorted(one).index(value) for value in one] for one in zip(*points, strict=True)]
+        apart = sum((a - b) ** 2 for a, b in zip(*ranks, strict=True))
+        assert found.rank_correlation(points) == pytest.approx(1 - 6 * apart / (n * (n * n - 1)))
+
+
+@given(st.floats(0, 4), st.floats(0, 4), st.integers(1, 20))
+def test_what_blocks_must_give_block_by_block(first, second, blocks):
+    """A text whose first block has one mean loss and every other block another, as the windows of training have."""
+    at_half, at_whole = np.exp(first), np.exp((first + second) / 2)
+    losses = [first] + [second] * (blocks - 1)
+    assert found.predicted(at_half, at_whole, blocks) == pytest.approx(np.exp(np.mean(losses)))
+
+
+def test_the_same_words_twice():
+    losses = measured(1)
+    for show in ("saved", "loss"):
+        figure, readouts = found.copies(losses)(show)
+        drawn = traces(figure)
+        for name, rows in losses.items():
+            wanted = np.array([rows[n] if show == "loss" else rows[0] - rows[n] for n in (32, 64, 128)])
+            assert list(drawn[name].x) == [32, 64, 128]
+            assert list(drawn[name].y) == pytest.approx(wanted.mean(1))
+            half = 1.96 * wanted.std(1, ddof=1) / 40**0.5
+            around = [*(wanted.mean(1) - half), *(wanted.mean(1) + half)[::-1]]
+            assert drawn[f"{name}, spread"].y == pytest.approx(around)
+        assert readouts[1][1] == f"{(losses['RoPE'][0] - losses['RoPE'][128]).mean():.2f}"
+
+
+# ---- what the chapter says --------------------------------------------------------------------------------------
+
+
+def printed(start):
+    """What the one cell that holds this prints; nbval sees to it that it is true."""
+    (cell,) = (cell for cell in CHAPTER if cell.cell_type == "code" and start in cell.source)
+    (output,) = cell.outputs
+    return output.get("text") or output.data["text/plain"]
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
+
+
+def mean(name, blocks=False):
+    return {n: np.mean(values) for n, values in found.perplexities(RECORDED, name, blocks).items()}
+
+
+BEST = ("RoPE", "XPos", "ALiBi", "Shaw")
+
+
+def test_the_chapter_was_run_with_the_runs_that_are_recorded():
+    """Else: tools/notebooks.py book/08-does-it-extrapolate.ipynb."""
+    said = printed("planned and not recorded")
+    for name in found.names(RECORDED):
+        assert f"{name}: {found.seeds(RECORDED, name)}" in said
+
+
+def test_what_the_chapter_says_of_the_table():
+    within = [mean(name)[256] for name in BEST]
+    assert max(within) < 1.04 * min(within)  # a few per cent
+    assert min(within) == within[3]  # Shaw is in front
+    for name in ("Sinusoidal", "Learned", "T5"):
+        assert mean(name)[256] > 1.25 * max(within)
+    assert mean("NoPosition")[256] > 2 * max(within)
+    for n in LENGTHS[:3]:
+        assert 1 < mean("RoPE")[n] / mean("XPos")[n] < 1.02
+    growth = {name: mean(name)[4096] / mean(name)[256] for name in (*BEST, "Sinusoidal", "NoPosition", "T5")}
+    assert growth["RoPE"] > 5
+    assert 1.6 < growth["XPos"] < 2.5  # about doubles
+    assert growth["ALiBi"] < 1  # reads on
+    assert 1 < growth["Shaw"] < 1.3
+    assert mean("Shaw")[512] < mean("Shaw")[256]  # holds for a while
+    assert mean("Sinusoidal")[512] > 3 * mean("Sinusoidal")[256]
+    blocks = {name: mean(name, True) for name in (*BEST, "Sinusoidal", "NoPosition", "T5")}
+    ends = [blocks[name][4096] for name in BEST]
+    assert max(ends) < 1.03 * min(ends)
+    assert all(np.all(np.diff(list(blocks[name].values())) < 0) for name in BEST)
+    assert np.all(np.diff(list(mean("ALiBi").values())) < 0)
+    assert blocks["Sinusoidal"][4096] > 10 * blocks["Sinusoidal"][256]
+    assert blocks["NoPosition"][4096] > 1.5 * blocks["NoPosition"][256]
+    assert blocks["ALiBi"][4096] == pytest.approx(mean("ALiBi")[4096], rel=0.01)  # nothing is lost far away
+    lead = [r / x for r, x in zip(paper.TABLE_2["RoPE"][:3], paper.TABLE_2["LEX"][:3], strict=True)]
+    assert 1.09 < min(lead) < max(lead) < 1.115
+    assert 1.17 < paper.TABLE_5["ALiBi + BCA"][1] / paper.TABLE_5["XPos + BCA"][1] < 1.24  # a fifth better
+
+
+def test_what_the_chapter_says_of_blocks():
+    for name in BEST:
+        of_name = mean(name, True)
+        for n in LENGTHS[3:]:
+            must = found.predicted(of_name[128], of_name[256], n // 128)
+            assert of_name[n] == pytest.approx(must, rel=0.01)
+    t5 = mean("T5", True)
+    assert t5[4096] > 1.03 * found.predicted(t5[128], t5[256], 32)
+    said = printed("def compare")
+    assert "20.56  20.73 ( +1%)" in said
+    assert "22.39  25.65" in said
+    assert "21.83  25.37" in said
+    alibi = found.of_paper("ALiBi")
+    assert found.predicted(alibi[512], alibi[1024], 4) == pytest.approx(22.84, abs=0.005)
+    for name in ("RoPE", "ALiBi"):
+        assert "paper: without blocks" in printed("def falls")
+        assert re.search(rf"{name}, paper: without blocks  no, in blocks  no", printed("def falls"))
+    assert re.search(r"XPos, paper: without blocks  no, in blocks yes", printed("def falls"))
+
+
+def test_what_the_chapter_says_of_differences_and_repeats():
+    rows = [numbers(line) for line in printed("by_file = ").splitlines()]
+    assert -0.012 < rows[0][0] < 0  # XPos a little ahead of RoPE
+    assert -0.03 < rows[1][0] < -0.005  # ALiBi by some one or two per cent
+    near = [float(share) for share in re.findall(r"([\d.]+)%", printed("near = (back"))]
+    assert near[-1] > 5 * near[0]
+    assert np.all(np.diff(near) > 0)
+    values = {}
+    for name in ("RoPE", "ALiBi"):
+        about = found.runs_of(RECORDED, name)[0]
+        values[name] = [row(about, "repeats", **{"length": 4096, "mask": BCA, "from": n})["nats"] for n in BINS]
+    less = np.array(values["ALiBi"]) - np.array(values["RoPE"])
+    assert abs(less[0]) < 0.02
+    assert np.all(less[2:5] < -0.07)
+    places = {name: row(found.runs_of(RECORDED, name)[0], "places", mask=BCA)["nats"] for name in ("RoPE", "ALiBi")}
+    by_place = np.array(places["ALiBi"]) - np.array(places["RoPE"])
+    assert by_place[0] > 0.05
+    assert by_place[32:].mean() < by_place[4:32].mean() < by_place[:4].mean()
+
+
+def test_what_the_chapter_says_of_copying():
+    said = dict(re.findall(r"(saved at \d+ back, \w+) = ([\d.]+)", printed("measured = {")))
+    near, far = ({name: float(said[f"saved at {n} back, {name}"]) for name in BEST[:3]} for n in (32, 192))
+    for name in ("RoPE", "XPos"):
+        assert 0 < near[name]
+        assert 2 * near[name] < near["ALiBi"] < 4 * near[name]
+        assert far["ALiBi"] > 5 * far[name]
+
+
+def test_what_the_chapter_says_of_training():
+    curves = {name: np.array(found.runs_of(RECORDED, name)[0]["curve"])[:, 1] for name in BEST[:3]}
+    assert np.all(np.abs(curves["XPos"] - curves["RoPE"])[10:] < 0.02)
+    assert -0.01 < (curves["XPos"] - curves["RoPE"])[10:].mean() < 0
+    alibi = np.convolve(curves["ALiBi"] - curves["RoPE"], np.ones(5) / 5, "valid")
+    assert alibi[10] < -0.03
+    assert 0.05 < alibi.max() < 0.1
+    assert abs(alibi[-10:].mean()) < 0.02
+    said = printed("goal = 1.3")
+    first = {name: int(at) for name, at in re.findall(r"(\w+), seed 0: at step (\d+)", said)}
+    assert abs(first["XPos"] - first["RoPE"]) <= 20
+
+
+def test_what_the_chapter_says_of_resolution():
+    level = found.resolution_and_perplexities(RECORDED, False, False)
+    far = found.resolution_and_perplexities(RECORDED, True, False)
+    assert max(level, key=lambda name: level[name][0]) == min(level, key=lambda name: level[name][1]) == "Shaw"
+    assert level["ALiBi"][0] < 0.15 * level["RoPE"][0]
+    assert level["ALiBi"][1] == pytest.approx(level["RoPE"][1], rel=0.02)
+    assert far["RoPE"][0] > 1.5 * far["ALiBi"][0]
+    assert far["RoPE"][1] > 1.5 * far["ALiBi"][1]
+    change = found.resolution_and_growth(RECORDED)
+    assert found.rank_correlation(change.values()) < -0.8
+    for name, (r, ppl) in change.items():
+        assert (ppl > 1.8) == (r < 0.25), name
+        assert ppl < 1.01 or r < 0.7, name
+    inside = found.resolution_and_growth(RECORDED, blocks=True)
+    for name in ("RoPE", "XPos"):
+        assert inside[name][0] == pytest.approx(1, abs=0.1)
+    assert inside["Sinusoidal"][0] < 0.5
+
+
+def test_every_figure_of_the_chapter_fits_a_page():
+    for figure in figures(RECORDED).values():
+        assert isinstance(figure, explore.Figure)
+        assert len(figure.page()) < 60_000
+        explore.Figure.on_page.discard(figure.id)
