@@ -300,6 +300,20 @@ def test_maps_gaps_marks_and_axes_come_and_go(stage, visit):
         assert rows == [[65504, 0.25], [2, 0.5], [3, 0.75 if index == 0 else 0.8]]
 
 
+def several(lines):
+    """Lines that come and go."""
+    return go.Figure([go.Scatter(x=[0, 1, 2], y=[i, lines, i], mode="lines") for i in range(lines)])
+
+
+def test_lines_come_and_go(stage, visit):
+    figure = module.explore(several, lines=module.choice(2, 4, 1))
+    tab = visit(stage("several", figure.page()))
+    wait(tab, figure)
+    for index in (1, 2, 1, 0, 2, 0):
+        move(tab, figure, [index])
+        check_state(tab, figure, [index])
+
+
 def test_a_zoom_outlives_a_moved_slider_but_not_another_axis_or_a_reset(stage, visit):
     figure = module.explore(zoo, kind=module.choice("map", "log", "marked"))
     tab = visit(stage("zoom", figure.page()))

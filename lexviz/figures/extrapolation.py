@@ -234,7 +234,8 @@ def places(recorded: dict):
         much it is above that of one encoding (below it, where it is under 0). The dashed line is the training length.
 
         Every encoding has its worst losses at the beginning, where there is little to go by. The ups and downs that all
-        share are the texts' own, and go away in differences. Bands go from the lowest seed to the highest.
+        share are the texts' own, and go away in differences; of these the axis has room for RoPE, XPos and ALiBi, and
+        others may lie above it. Bands go from the lowest seed to the highest.
         """
         values = {}
         for name in names(recorded, which):
@@ -274,7 +275,8 @@ def training_curves(recorded: dict):
         is above that of one encoding (below it, where it is under 0).
 
         Models of one seed read the same bytes in the same order, so that a difference is smoother than either curve.
-        Bands go from the lowest seed to the highest. The first 100 steps, which all share, are left out.
+        The axis of differences has room for RoPE, XPos and ALiBi, others may lie above it. Bands go from the lowest
+        seed to the highest. The first 100 steps are left out.
         """
         values, every = {}, {}
         for name in names(recorded, which):
@@ -311,7 +313,8 @@ def repeats(recorded: dict):
         length: from there on, who reads 256 bytes at a time cannot see the earlier place.
 
         The first point is what stands nowhere before. A model that looks up where it has seen these words can copy what
-        came next; one that has learned the words in training needs no copy, so low losses alone are no proof.
+        came next; one that has learned the words in training needs no copy, so low losses alone are no proof. The axis
+        of differences has room for RoPE, XPos and ALiBi.
         """
         times, blocks = READINGS[reading]
         values = {}
