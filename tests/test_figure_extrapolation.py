@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charts
-from lexviz import explore, paper, runs
+from lexviz import corpus, evaluate, explore, paper, runs
 from lexviz.figures import extrapolation as found
 
 CHAPTER = charts.cells("08-does-it-extrapolate")
@@ -275,10 +275,10 @@ def test_the_same_words_twice():
         for name, rows in losses.items():
             wanted = np.array([rows[n] if show == "loss" else rows[0] - rows[n] for n in (32, 64, 128)])
             assert list(drawn[name].x) == [32, 64, 128]
-            assert list(drawn[name].y) == pytest.approx(wanted.mean(1))
+            assert list(drawn[name].y) == pytest.approx(wanted.mean(1), abs=6e-4)
             half = 1.96 * wanted.std(1, ddof=1) / 40**0.5
             around = [*(wanted.mean(1) - half), *(wanted.mean(1) + half)[::-1]]
-            assert drawn[f"{name}, spread"].y == pytest.approx(around)
+            assert drawn[f"{name}, spread"].y == pytest.approx(around, abs=6e-4)
         assert readouts[1][1] == f"{(losses['RoPE'][0] - losses['RoPE'][128]).mean():.2f}"
 
 
@@ -312,23 +312,28 @@ def test_the_chapter_was_run_with_the_runs_that_are_recorded():
 
 def test_what_the_chapter_says_of_the_table():
     within = [mean(name)[256] for name in BEST]
-    assert max(within) < 1.04 * min(within)  # a few per cent
+    assert max(within) < 1.06 * min(within)  # a few per cent
     assert min(within) == within[3]  # Shaw is in front
     for name in set(found.names(RECORDED)) - set(BEST):
         assert mean(name)[256] > 1.25 * max(within)
     assert mean("NoPosition")[256] > 2 * max(within)
     for n in LENGTHS[:3]:
-        assert 1 < mean("RoPE")[n] / mean("XPos")[n] < 1.02
+        for seed in set(found.runs_of(RECORDED, "RoPE")) & set(found.runs_of(RECORDED, "XPos")):
+            rope, xpos = (found.perplexities_of(found.runs_of(RECORDED, name)[seed])[n] for name in ("RoPE", "XPos"))
+            assert rope == pytest.approx(xpos, rel=0.02)
     growth = {name: mean(name)[4096] / mean(name)[256] for name in (*BEST, "Sinusoidal", "NoPosition", "T5")}
     assert growth["RoPE"] > 5
-    assert 1.6 < growth["XPos"] < 2.5  # about doubles
+    assert 1.4 < growth["XPos"] < 2.1  # by a half to as much again
     assert growth["ALiBi"] < 1  # reads on
     assert 1 < growth["Shaw"] < 1.3
     assert mean("Shaw")[512] < mean("Shaw")[256]  # holds for a while
     assert mean("Sinusoidal")[512] > 3 * mean("Sinusoidal")[256]
     blocks = {name: mean(name, True) for name in (*BEST, "Sinusoidal", "NoPosition", "T5")}
+    ends = [found.perplexities(RECORDED, name, True)[4096][0] for name in BEST]
+    seeds = found.perplexities(RECORDED, "XPos", True)[4096]
+    assert max(ends) / min(ends) < 1.02 < seeds[1] / seeds[0] < 1.03
     ends = [blocks[name][4096] for name in BEST]
-    assert max(ends) < 1.03 * min(ends)
+    assert max(ends) < 1.05 * min(ends)
     assert all(np.all(np.diff(list(blocks[name].values())) < 0) for name in BEST)
     assert np.all(np.diff(list(mean("ALiBi").values())) < 0)
     assert blocks["Sinusoidal"][4096] > 10 * blocks["Sinusoidal"][256]
@@ -433,3 +438,37 @@ def test_every_figure_of_the_chapter_fits_a_page():
         assert isinstance(figure, explore.Figure)
         assert len(figure.page()) < 60_000
         explore.Figure.on_page.discard(figure.id)
+
+
+# ---- its solutions ----------------------------------------------------------------------------------------------
+
+
+def solved(number, names, capsys):
+    """What the code of a solution prints."""
+    text = next(cell.source for cell in CHAPTER if "Solutions" in cell.source)
+    code = re.sub(r"^   ", "", re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number], flags=re.M)
+    exec(code, names)
+    return capsys.readouterr().out
+
+
+def test_the_solution_to_exercise_2_runs(capsys):
+    first, later = solved(0, {"recorded": RECORDED, "np": np}, capsys).splitlines()
+    measured, predicted = numbers(first)
+    assert measured > predicted + 0.1  # the opening lines of files
+    measured, predicted = numbers(later)
+    assert measured == pytest.approx(predicted, abs=0.01)
+
+
+@pytest.mark.full
+def test_the_solutions_to_exercises_3_and_4_run(capsys):
+    names = {"evaluate": evaluate, "np": np}
+    names["models"] = {name: runs.load(f"{name.lower()}-0") for name in BEST[:3]}
+    names["documents"] = evaluate.first_parts(corpus.load().validation, 4096)[:40]
+    (cell,) = (cell for cell in CHAPTER if cell.source.startswith("def twice"))
+    exec(cell.source, names)
+    rope, xpos, alibi = numbers(solved(1, names, capsys))
+    assert max(rope, xpos) < 0.03
+    assert alibi > 3 * max(rope, xpos)
+    saved = numbers(solved(2, names, capsys))
+    assert saved == sorted(saved, reverse=True)
+    assert saved[1] > 0.03

@@ -474,8 +474,8 @@ def copies(measured: dict[str, dict[int, np.ndarray]]):
             rows = saved if show == "saved" else losses[0] - saved
             half = 1.96 * rows.std(1, ddof=1) / np.sqrt(rows.shape[1])
             middle = rows.mean(1)
-            ends = curves(back, {name: [middle - half, middle + half]}, "%{x} back: %{y:.2f}", "lines+markers")
-            traces += ends  # a band, and in its middle the mean
+            ends = np.round([middle - half, middle + half], 3)  # what is stable from machine to machine
+            traces += curves(back, {name: ends}, "%{x} back: %{y:.2f}", "lines+markers")
             readouts.append((f"saved at {back[0]} back, {name}", f"{saved[0].mean():.2f}", "nats"))
             readouts.append((f"saved at {back[-1]} back, {name}", f"{saved[-1].mean():.2f}", "nats"))
         title = "loss, nats a byte" if show == "loss" else "nats a byte, saved"
