@@ -300,6 +300,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         if (value === null) delete part[path.at(-1)];
         else part[path.at(-1)] = value;
       }
+      this.spec.data = this.spec.data.filter((trace) => trace.type); // of a line that is gone nothing is left
       if (!drawn) window.Plotly.react(this.plot, ...this.copies()).catch((error) => this.fail(error));
       this.rest();
     }
