@@ -40,6 +40,12 @@ def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positio
     """q k^T / sqrt(d) plus the encoding's bias, -inf where the mask forbids: (batch, heads, queries, keys).
 
     In float32 or better, whatever q and k are; the softmax of it is the attention map.
+
+    >>> x = torch.eye(3)[None, None] * 3**0.5  # (batch, heads, length, head_dim)
+    >>> scores(x, x, masks.causal())[0, 0].round(decimals=2) + 0
+    tensor([[1.7300,   -inf,   -inf],
+            [0.0000, 1.7300,   -inf],
+            [0.0000, 0.0000, 1.7300]])
     """
     _check(q, k, k, mask)
     position = position or NoPosition()
@@ -92,6 +98,12 @@ def windowed(
     Windows of the same shape form a batch for scaled_dot_product_attention. The encoding sees positions that count from
     the window's first key, so that no angle or scale grows with the sequence: its rotation or bias has to depend on
     differences of positions only, as all of `lexviz.positions` do. Given positions are consecutive whole numbers.
+
+    >>> from lexviz.positions import Rope
+    >>> q, k, v = torch.randn(3, 1, 2, 300, 16)
+    >>> mask, rope = masks.sliding_window(50), Rope(16)
+    >>> torch.allclose(windowed(q, k, v, mask, rope), attend(q, k, v, mask, rope), atol=1e-5)
+    True
     """
     _check(q, k, v, mask)
     position = position or NoPosition()
@@ -169,7 +181,14 @@ def windows(
 
 
 def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
-    """The map that the pieces make: (batch, heads, queries, keys)."""
+    """The map that the pieces make: (batch, heads, queries, keys).
+
+    >>> q, k, v = torch.randn(3, 1, 2, 300, 16)
+    >>> mask = masks.block_causal(64)
+    >>> _, weights = attend(q, k, v, mask, return_weights=True)
+    >>> torch.allclose(whole(windows(q, k, mask), queries=300, keys=300), weights, atol=1e-6)
+    True
+    """
     parts = list(pieces)
     together = parts[0].weights.new_zeros(*parts[0].weights.shape[:2], queries, keys)
     for query, key, _, weights in parts:
@@ -277,7 +296,15 @@ def path(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions
 def attention(
     q, k, v, mask: Mask, position: PositionEncoding | None = None, q_positions=None, k_positions=None
 ) -> Tensor:
-    """The same numbers as `attend`, by the cheapest way that the mask allows (`path` says which)."""
+    """The same numbers as `attend`, by the cheapest way that the mask allows (`path` says which).
+
+    >>> q, k, v = torch.randn(3, 1, 2, 300, 16)
+    >>> every = [masks.causal(), masks.block_causal(64), masks.strided(16)]
+    >>> [path(q, k, mask) for mask in every]
+    ['windows', 'windows', 'dense']
+    >>> all(torch.allclose(attention(q, k, v, mask), attend(q, k, v, mask), atol=1e-5) for mask in every)
+    True
+    """
     _check(q, k, v, mask)
     way = path(q, k, mask, position, q_positions, k_positions)
     if way != "flex":

@@ -40,6 +40,7 @@ class KeyValueCache:
 
     @property
     def kept(self) -> int:
+        """How many tokens' keys and values are kept."""
         return 0 if self.k is None else self.k.shape[-2]
 
     def inputs(self, x: Tensor) -> Tensor:
@@ -63,6 +64,13 @@ class SegmentCache:
 
     Keys and values of earlier tokens are made anew from them, so that the projections still learn from the memory.
     A call brings a segment, the mask says how far back it sees, as in `masks.segment_recurrent(segment, memory)`.
+
+    >>> cache = SegmentCache(masks.segment_recurrent(segment=4, memory=6))
+    >>> x = torch.randn(1, 12, 8)  # (batch, tokens, width): three segments
+    >>> [cache.inputs(segment).shape[1] for segment in x.split(4, dim=1)]  # grows to memory and segment, and no further
+    [4, 8, 10]
+    >>> cache.length, cache.kept
+    (12, 6)
     """
 
     def __init__(self, mask: Mask):
@@ -72,6 +80,7 @@ class SegmentCache:
 
     @property
     def kept(self) -> int:
+        """How many tokens' inputs are kept."""
         return 0 if self.x is None else self.x.shape[1]
 
     def inputs(self, x: Tensor) -> Tensor:

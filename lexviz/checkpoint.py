@@ -30,14 +30,22 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-FORMAT = "lexviz checkpoint, version 1"
+FORMAT = "lexviz checkpoint, version 1"  # the first line of every PATH.json
 
 
 # ---- files ------------------------------------------------------------------------------------------------------
 
 
 def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> None:
-    """Replace the checkpoint at `path` by these tensors, if there are any, and what is to be said about them."""
+    """Replace the checkpoint at `path` by these tensors, if there are any, and what is to be said about them.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(f"{folder}/x", {"weight": torch.ones(2)}, {"model": {}, "note": "two ones"})
+    ...     about, tensors = read(f"{folder}/x")
+    >>> about["note"], tensors["weight"]
+    ('two ones', tensor([1., 1.]))
+    """
     path = os.fspath(pathlib.Path(path))  # "runs/x/" is "runs/x"
     folder = pathlib.Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +65,12 @@ def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> N
 
 
 def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
-    """What PATH.json says, and its tensors; a ValueError says what is wrong with the files, and what to do."""
+    """What PATH.json says, and its tensors; a ValueError says what is wrong with the files, and what to do.
+
+    >>> read("nowhere/model")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: there is no checkpoint nowhere/model.json; train with --checkpoint nowhere/model, or check ...
+    """
     path = os.fspath(pathlib.Path(path))
     described = pathlib.Path(f"{path}.json")
     if not described.exists():
@@ -96,7 +109,13 @@ def _replace(path: pathlib.Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def alone(path: str | os.PathLike) -> Iterator[None]:
-    """Hold PATH.lock, so that no two processes write one checkpoint; however a process ends, the system frees it."""
+    """Hold PATH.lock, so that no two processes write one checkpoint; however a process ends, the system frees it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, alone(f"{folder}/x"):
+    ...     os.listdir(folder)
+    ['x.lock']
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "wb") as file:
@@ -116,7 +135,17 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
 
 
 def save(path: str | os.PathLike, model: LanguageModel, optimizer=None, half: bool = False, **about) -> None:
-    """Keep a model, in half precision if asked to, its optimiser's state if there is one, and what is said about it."""
+    """Keep a model, in half precision if asked to, its optimiser's state if there is one, and what is said about it.
+
+    >>> import tempfile
+    >>> from lexviz.positions import Xpos
+    >>> model = LanguageModel(ModelConfig(position=Xpos(head_dim=32), layers=1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/x", model)
+    ...     again = load(f"{folder}/x")
+    >>> again.position, torch.equal(again.embedding.weight, model.embedding.weight)
+    (Xpos(head_dim=32, gamma=0.4, scale_base=512.0, base=10000.0), True)
+    """
     tensors = {name: x.half() if half and x.is_floating_point() else x for name, x in model.state_dict().items()}
     for name, weight in model.named_parameters() if optimizer else ():
         tensors |= {f"optimizer.{key}.{name}": x for key, x in optimizer.state[weight].items()}
@@ -174,11 +203,17 @@ def _fill(path, model: LanguageModel, tensors: dict[str, Tensor]) -> None:
         raise ValueError(f"{path}.json holds other tensors than its model needs; {_REMEDY}\n{error}") from None
 
 
+# fields of `ModelConfig` that are written as they are
 SIZES = ("vocabulary", "width", "layers", "heads", "hidden", "landmark_block")
 
 
 def describe(model: LanguageModel) -> dict:
-    """What to make the model from again."""
+    """What to make the model from again.
+
+    >>> model = LanguageModel(ModelConfig(position=positions.Alibi(heads=4)))
+    >>> describe(model)["position"], describe(model)["mask"]
+    ({'class': 'Alibi', 'arguments': {'heads': 4}}, 'causal()')
+    """
     config, position = model.config, model.config.position
     return {
         **{name: getattr(config, name) for name in SIZES},
@@ -229,5 +264,9 @@ def _named(module) -> dict[str, Callable]:
 
 
 def versions() -> dict:
-    """What a result was computed with."""
+    """What a result was computed with.
+
+    >>> list(versions())
+    ['python', 'torch', 'numpy']
+    """
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}

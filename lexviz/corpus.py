@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lexviz import checks
 
-SYMPY = "1.14.0"
+SYMPY = "1.14.0"  # the version whose sources are the default corpus
 FINGERPRINT = "9158de2478f5776af5183a492ddafe528a679fd09d835318ee6bb116789f9372"  # of that version's files
 
 
@@ -167,12 +167,17 @@ def from_text(text: str) -> Tensor:
 
 
 def to_text(tokens: Tensor) -> str:
-    """What bytes say, as far as they are UTF-8."""
+    """What bytes say, as far as they are UTF-8.
+
+    >>> to_text(torch.tensor([111, 110, 101]))
+    'one'
+    """
     return bytes(tokens.tolist()).decode(errors="replace")
 
 
 # ---- pass keys --------------------------------------------------------------------------------------------------
 
+# what hides a pass key: the paper's five sentences, over and over
 SENTENCES = b"The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
 WORDINGS = {  # instruction, needle, question, distractor; needle and question of "paper" are the paper's
     "paper": (

@@ -22,7 +22,15 @@ AT_ONCE = 16384  # tokens in a batch, at most (or one window): as many as a lapt
 
 
 def measuring(function: Callable) -> Callable:
-    """Of a function whose first argument is a model: it runs without gradients, and leaves the model's mode alone."""
+    """Of a function whose first argument is a model: it runs without gradients, and leaves the model's mode alone.
+
+    >>> @measuring
+    ... def mode(model):
+    ...     return model.training, torch.is_grad_enabled()
+    >>> layer = torch.nn.Linear(2, 2).train()
+    >>> mode(layer), layer.training
+    ((False, False), True)
+    """
 
     @functools.wraps(function)
     @torch.inference_mode()
@@ -70,6 +78,11 @@ def losses(
     Windows tile a document's bytes but the last; targets lie one further, across the windows' borders, so that every
     length predicts the same bytes. What is left at a document's end is a shorter window. With a cache, a window goes
     through in chunks.
+
+    >>> from lexviz import runs
+    >>> found = losses(runs.load("xpos-0"), [corpus.from_text("import numpy as np")], length=8)
+    >>> found.nats.shape, found.place
+    (torch.Size([17]), tensor([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0]))
     """
     checks.at_least(1, length=length, chunk=chunk)
     _check(documents)
@@ -128,7 +141,12 @@ def bits_per_byte(perplexity: float) -> float:
 
 
 def loss_by_place(found: Losses) -> np.ndarray:
-    """The mean loss at each place of the window, in nats: (length,). It falls as the model has more to go by."""
+    """The mean loss at each place of the window, in nats: (length,). It falls as the model has more to go by.
+
+    >>> found = Losses(torch.tensor([3.0, 1.0, 5.0, 2.0]), torch.tensor([0, 1, 0, 1]))
+    >>> loss_by_place(found)
+    array([4. , 1.5])
+    """
     place = found.place
     total = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add_(0, place, found.nats.double())
     return (total / torch.bincount(place)).numpy()
@@ -201,6 +219,14 @@ def scores_by_distance(
 
     Each document's first `length` bytes are read. The last distance is the largest that any pair has; none may be
     missing before it. Windows of scores are added up as they come, so that no n x n array is kept.
+
+    >>> from lexviz import masks, runs
+    >>> documents = first_parts(corpus.load().validation, 512)[:2]
+    >>> model = runs.load("xpos-0")
+    >>> scores_by_distance(model, documents, 512).shape
+    (4, 4, 512)
+    >>> scores_by_distance(model, documents, 512, masks.block_causal(64)).shape  # no pair is farther apart than 127
+    (4, 4, 128)
     """
     checks.at_least(2, length=length)
     config = model.config
@@ -232,6 +258,12 @@ def measured_resolution(
     """Eq. 3 of Eq. 11: the resolution of each layer's and head's attention, (layers, heads); its mean is in Table 3.
 
     s[0] .. s[N+1] are the measured scores, N + 1 the largest distance that any allowed pair has.
+
+    >>> from lexviz import runs
+    >>> documents = first_parts(corpus.load().validation, 512)[:4]
+    >>> xpos, rope = (measured_resolution(runs.load(name), documents, 512) for name in ("xpos-0", "rope-0"))
+    >>> xpos.shape, bool(xpos.mean() > rope.mean())
+    ((4, 4), True)
     """
     return theory.resolution(scores_by_distance(model, documents, length, mask))
 
@@ -248,6 +280,11 @@ class Trial(NamedTuple):
 
     @property
     def right(self) -> bool:
+        """Every digit, and nothing else, is what was asked for.
+
+        >>> Trial(0.5, b"4711", b"4711").right, Trial(0.5, b"4711", b"4712").right
+        (True, False)
+        """
         return self.said == self.answer
 
 
@@ -266,6 +303,13 @@ def passkey_trials(
 
     `text` goes to `corpus.passkey`: filler, wording, pad, distractors. With `overwrite` the sentence that holds the
     number is replaced by blanks: a control in which every model must fail.
+
+    >>> from lexviz import runs
+    >>> for trial in passkey_trials(runs.load("passkey-0"), 256, trials=3, wording="short"):
+    ...     print(trial.depth, trial.answer, trial.said)
+    0.0 b'42532' b'42532'
+    0.5 b'26108' b'26108'
+    1.0 b'48974' b'48974'
     """
     checks.at_least(1, trials=trials, chunk=chunk)
     if mask is not None and (cache is not None or model.config.landmark_block):
@@ -293,7 +337,12 @@ def _answer(model: LanguageModel, parts: Sequence[Tensor], caches: list, size: i
 def passkey_accuracy(
     model: LanguageModel, length: int, trials: int, cache: Callable[[], list] | None = None, **more
 ) -> float:
-    """The share of `trials` hidden numbers that the model finds, every digit right. More: see `passkey_trials`."""
+    """The share of `trials` hidden numbers that the model finds, every digit right. More: see `passkey_trials`.
+
+    >>> from lexviz import runs
+    >>> passkey_accuracy(runs.load("passkey-0"), 256, trials=3, wording="short", overwrite=True)  # nobody could know
+    0.0
+    """
     return sum(trial.right for trial in passkey_trials(model, length, trials, cache, **more)) / trials
 
 

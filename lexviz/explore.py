@@ -45,7 +45,12 @@ TEMPLATE = go.layout.Template(
 
 @dataclass(frozen=True)
 class Control:
-    """One thing that a reader can change: its kind, its values on a page and the one it starts with."""
+    """One thing that a reader can change: its kind, its values on a page and the one it starts with.
+
+    >>> control = slider(64, 256, step=64, unit="bytes")
+    >>> control.kind, control.values, control.text(control.value)
+    ('slider', (64, 128, 192, 256), '64 bytes')
+    """
 
     kind: str  # slider, play, choice or toggle
     values: tuple
@@ -84,17 +89,32 @@ def slider(start=None, stop=None, step=None, values=None, log=False, value=None,
 
 
 def play(start=None, stop=None, step=None, values=None, log=False, value=None, label=None, unit="") -> Control:
-    """A slider that can also run by itself, with a button to start and to pause it."""
+    """A slider that can also run by itself, with a button to start and to pause it.
+
+    >>> play(256, 1024, step=256, unit="bytes").kind
+    'play'
+    """
     return _range("play", start, stop, step, values, log, value, label, unit)
 
 
 def choice(*options, value=None, label=None) -> Control:
-    """One of several texts or numbers."""
+    """One of several texts or numbers.
+
+    >>> choice("RoPE", "XPos", value="XPos").value
+    'XPos'
+    >>> choice("RoPE")
+    Traceback (most recent call last):
+    ValueError: values are ('RoPE',); at least two are needed, and no two that read alike
+    """
     return _checked(Control("choice", options, options[0] if value is None else value, label))
 
 
 def toggle(value=False, label=None) -> Control:
-    """On or off."""
+    """On or off.
+
+    >>> toggle(label="logarithmic").values
+    (False, True)
+    """
     return _checked(Control("toggle", (False, True), value, label))
 
 
@@ -127,12 +147,34 @@ def _checked(control: Control) -> Control:
 
 
 def explore(function: Callable, **controls: Control) -> "Figure":
-    """The figure of `function` with these controls; put it last in a cell. See the module's first lines."""
+    """The figure of `function` with these controls; put it last in a cell. See the module's first lines.
+
+    >>> def square(n):
+    ...     'The squares of the first whole numbers.'
+    ...     return go.Figure(go.Scatter(y=[i * i for i in range(n)])), [("largest", (n - 1) ** 2, "")]
+    >>> explore(square, n=slider(3, 9, step=3))
+    Figure square: The squares of the first whole numbers.
+      n: 3 (3 values, 3 to 9)
+      scatter: y 3 numbers from 0 to 4
+      largest = 4
+    """
     return Figure(function, controls)
 
 
 class Figure:
-    """What `explore` gives: knows its states, shows itself in a kernel, on a page and in words."""
+    """What `explore` gives: knows its states, shows itself in a kernel, on a page and in words.
+
+    >>> def line(slope):
+    ...     'A line through the origin.'
+    ...     return go.Figure(go.Scatter(x=[0, 1], y=[0, slope])), [("end", slope, "")]
+    >>> figure = explore(line, slope=choice(1, 2))
+    >>> figure.id, figure.caption, figure.first, len(figure.all_states())
+    ('line', 'A line through the origin.', {'slope': 1}, 2)
+    >>> figure.state(slope=2)[1], figure.words().startswith("Figure line")
+    ([('end', '2')], True)
+    >>> "lex-first" in figure.page()
+    True
+    """
 
     on_page: ClassVar[set] = set()  # ids that this process has put on a page; a chapter is one process
 

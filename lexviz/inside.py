@@ -53,7 +53,17 @@ def _edges(first: int, count: int, tile: int) -> tuple[slice, np.ndarray]:
 
 
 def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, mask: Mask | None = None) -> np.ndarray:
-    """The exact weights of a part of the map: (layers, heads, queries, keys)."""
+    """The exact weights of a part of the map: (layers, heads, queries, keys).
+
+    A part of the map, read off the whole one of a text as long:
+
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2))
+    >>> part = region(model, torch.arange(200), queries=range(150, 160), keys=range(160))
+    >>> part.shape, bool((abs(part.sum(-1) - 1) < 1e-5).all())
+    ((2, 4, 10, 160), True)
+    """
     n, config = _length(model, tokens), model.config
     for name, places in (("queries", queries), ("keys", keys)):
         if places.step != 1 or not 0 <= places.start < places.stop <= n:
@@ -75,6 +85,14 @@ def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | No
     """Where the attention of the `last` queries goes: the mean share of distance 0, 1, ...: (layers, heads, length).
 
     Shares sum to one, so that the sum from a distance on is what goes at least that far.
+
+    >>> from lexviz import masks
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=1))
+    >>> shares = by_distance(model, torch.arange(200), last=50, mask=masks.sliding_window(20))
+    >>> shares[..., :20].sum(-1).round(4), float(shares[..., 20:].sum())
+    (array([[1., 1., 1., 1.]]), 0.0)
     """
     n, config = _length(model, tokens), model.config
     checks.at_least(1, last=last)
@@ -95,6 +113,13 @@ def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | No
 def states(model: LanguageModel, tokens: Tensor, mask: Mask | None = None) -> Tensor:
     """What enters the first layer, and what comes out of each, of texts (batch, length): (layers + 1, batch, length,
     width).
+
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2))
+    >>> found = states(model, torch.randint(256, (3, 50)))
+    >>> found.shape
+    torch.Size([3, 3, 50, 128])
     """
     entering = [layer.hidden for layer in model.look(tokens, mask)]
     last = model.blocks[-1](entering[-1], mask or model.config.mask, model.position)
@@ -136,6 +161,15 @@ def losses(
 ) -> Tensor:
     """-ln of the probability of each byte but the first, (length - 1,), with the heads of the layers that `heads` names
     forbidden to look `sight` bytes back or farther: {layer: [head, ...]}, both from 0.
+
+    A head that may look no farther than at itself costs something, if it was of use:
+
+    >>> from lexviz import corpus, runs
+    >>> text = corpus.from_text("def first(x): return x; def second(x): return x")
+    >>> model, every = runs.load("xpos-0"), {layer: [0, 1, 2, 3] for layer in range(4)}
+    >>> free, blind = (losses(model, text, sight, every).mean().item() for sight in (1000, 1))
+    >>> free < blind
+    True
     """
     _length(model, tokens)
     checks.at_least(1, sight=sight)

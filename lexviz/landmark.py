@@ -100,6 +100,11 @@ def landmark_attention(
 
     q, k, v are (batch, heads, length, head_dim), landmarks counted. With return_weights, also (batch, heads, length,
     length).
+
+    >>> q, k, v = torch.randn(3, 1, 2, 9, 8)  # blocks of two tokens and their landmark
+    >>> out, weights = landmark_attention(q, k, v, block=2, return_weights=True)
+    >>> out.shape, weights[..., 2::3].abs().max().item()  # landmarks get no weight: their values are never read
+    (torch.Size([1, 2, 9, 8]), 0.0)
     """
     weights = grouped_softmax(
         attention.scores(q, k, masks.full(), position), is_landmark(k.shape[-2], block), k.shape[-2] - q.shape[-2]

@@ -137,7 +137,11 @@ class Interval(Mask):
 
 
 def full() -> Interval:
-    """Everyone sees everyone, as in an encoder."""
+    """Everyone sees everyone, as in an encoder.
+
+    >>> full().pairs(10), full()(2, 9), full().span(5, 7) == (0, END)
+    (100, True, True)
+    """
     return Interval("full()", lambda i: 0, lambda i: END, period=1)
 
 
@@ -169,13 +173,29 @@ def block_causal(block: int) -> Interval:
 
 
 def sliding_window(width: int) -> Interval:
-    """0 <= i - j < width: the last `width` tokens, oneself included."""
+    """0 <= i - j < width: the last `width` tokens, oneself included.
+
+    >>> dense(sliding_window(2), 4).astype(int)
+    array([[1, 0, 0, 0],
+           [1, 1, 0, 0],
+           [0, 1, 1, 0],
+           [0, 0, 1, 1]])
+    >>> sliding_window(2).span(2, 3)
+    (1, 3)
+    """
     checks.at_least(1, width=width)
     return Interval(f"sliding_window({width})", lambda i: i - width + 1, lambda i: i, period=1)
 
 
 def segment_recurrent(segment: int, memory: int) -> Interval:
-    """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h."""
+    """One's own segment so far, and the `memory` tokens before it (Transformer-XL); block_causal(h) has both at h.
+
+    The first token of a segment sees its memory and itself, the last one a whole segment besides:
+
+    >>> mask = segment_recurrent(segment=4, memory=2)
+    >>> [[j for j in range(12) if mask(i, j)] for i in (8, 11)]
+    [[6, 7, 8], [6, 7, 8, 9, 10, 11]]
+    """
     checks.at_least(1, segment=segment)
     checks.at_least(0, memory=memory)
     name = f"segment_recurrent({segment}, {memory})"
@@ -205,7 +225,11 @@ def padding(stop, start=0) -> Interval:
 
 
 def dilated(width: int, dilation: int) -> Mask:
-    """`width` keys, each `dilation` before the next, oneself the last (Longformer's dilated window, causal)."""
+    """`width` keys, each `dilation` before the next, oneself the last (Longformer's dilated window, causal).
+
+    >>> np.flatnonzero(dense(dilated(width=3, dilation=4), 12)[11])
+    array([ 3,  7, 11])
+    """
     checks.at_least(1, width=width, dilation=dilation)
     reach = (width - 1) * dilation
     return Mask(
@@ -219,7 +243,13 @@ def dilated(width: int, dilation: int) -> Mask:
 
 
 def strided(stride: int) -> Mask:
-    """The last `stride` keys, and every key whose distance is a multiple of it (Sparse Transformers, both heads)."""
+    """The last `stride` keys, and every key whose distance is a multiple of it (Sparse Transformers, both heads).
+
+    >>> np.flatnonzero(dense(strided(4), 16)[15])
+    array([ 3,  7, 11, 12, 13, 14, 15])
+    >>> strided(32).pairs(1024), causal().pairs(1024)
+    (48144, 524800)
+    """
     checks.at_least(1, stride=stride)
     return Mask(
         f"strided({stride})",
@@ -232,7 +262,11 @@ def strided(stride: int) -> Mask:
 
 
 def fixed(block: int, summary: int = 1) -> Mask:
-    """One's own block so far, and the last `summary` keys of every earlier one (Sparse Transformers, both heads)."""
+    """One's own block so far, and the last `summary` keys of every earlier one (Sparse Transformers, both heads).
+
+    >>> np.flatnonzero(dense(fixed(block=4), 11)[10])
+    array([ 3,  7,  8,  9, 10])
+    """
     checks.at_least(1, block=block, summary=summary)
     if summary > block:
         raise ValueError(f"summary is {summary}; it must be at most the block, {block}")
@@ -250,6 +284,13 @@ def longformer(window: int, global_tokens: int = 1) -> Mask:
     """window // 2 keys to either side, and oneself; the first `global_tokens` see everyone and are seen by everyone.
 
     It looks both ways, as its paper does; `causal() & longformer(...)` looks back only.
+
+    >>> dense(longformer(window=2), 5).astype(int)
+    array([[1, 1, 1, 1, 1],
+           [1, 1, 1, 0, 0],
+           [1, 1, 1, 1, 0],
+           [1, 0, 1, 1, 1],
+           [1, 0, 0, 1, 1]])
     """
     checks.at_least(0, window=window, global_tokens=global_tokens)
     side = window // 2
@@ -280,6 +321,14 @@ def bigbird(
     Each block of queries draws `random_blocks` of the blocks that it does not see anyway, from the whole text: that is
     why the length has to be known. The window counts oneself, an even one is as wide as the odd one above. It looks
     both ways; `causal() & bigbird(...)` looks back only.
+
+    Each row of blocks: the first, which is global, three neighbours, and one from anywhere.
+
+    >>> mask = bigbird(block=4, length=40)
+    >>> dense(mask, 40)[::4, ::4].astype(int)[4:7]
+    array([[1, 0, 0, 1, 1, 1, 0, 0, 0, 1],
+           [1, 0, 0, 0, 1, 1, 1, 0, 0, 1],
+           [1, 0, 0, 1, 0, 1, 1, 1, 0, 0]])
     """
     checks.at_least(1, block=block, length=length)
     checks.at_least(0, window=window, global_blocks=global_blocks, random_blocks=random_blocks, seed=seed)
@@ -309,7 +358,13 @@ def bigbird(
 
 
 def dense(mask: Mask, n: int) -> np.ndarray:
-    """The mask as booleans (n, n), a row for each query; (batch, 1, n, n) where padding differs by sequence."""
+    """The mask as booleans (n, n), a row for each query; (batch, 1, n, n) where padding differs by sequence.
+
+    >>> dense(sliding_window(2) | sliding_window(1), 3)
+    array([[ True, False, False],
+           [ True,  True, False],
+           [False,  True,  True]])
+    """
     checks.at_least(0, n=n)
     return np.array(mask(np.arange(n)[:, None], np.arange(n)))
 
@@ -337,6 +392,11 @@ def flex(mask: Mask, queries: int, keys: int, device: str = "cpu"):
 
     flex_attention is fast where torch can compile it; elsewhere it computes every pair. One mask serves all sequences
     of a batch: padding that differs between them goes the dense way.
+
+    Its tiles are 128 by 128; what is left out of them, in percent, is the saving:
+
+    >>> round(flex(block_causal(128), 1024, 1024).sparsity(), 1)
+    76.6
     """
     from torch.nn.attention.flex_attention import create_block_mask
 

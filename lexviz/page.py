@@ -24,6 +24,7 @@ import struct
 
 import numpy as np
 
+# where a string is no text to show: kinds, axes, templates
 NOT_TEXT = (
     "hovertemplate",
     "texttemplate",
@@ -39,7 +40,11 @@ NOT_TEXT = (
 
 
 def as_text(part, key=""):
-    """A figure's JSON whose texts plotly shows as they are: it reads a little HTML, and data must not be read so."""
+    """A figure's JSON whose texts plotly shows as they are: it reads a little HTML, and data must not be read so.
+
+    >>> as_text({"name": "a < b", "hovertemplate": "<b>%{y}</b>"})
+    {'name': 'a &lt; b', 'hovertemplate': '<b>%{y}</b>'}
+    """
     if isinstance(part, dict):
         return {name: as_text(value, name) for name, value in part.items() if name != "template"}
     if isinstance(part, list | tuple):
@@ -52,7 +57,13 @@ def as_text(part, key=""):
 
 
 def leaves(figure, readouts) -> dict[tuple, object]:
-    """{path: leaf} of one state; arrays are numpy arrays, lists of shapes or annotations are one leaf."""
+    """{path: leaf} of one state; arrays are numpy arrays, lists of shapes or annotations are one leaf.
+
+    >>> import plotly.graph_objects as go
+    >>> found = leaves(go.Figure(go.Scatter(y=[1.0, 2.0, 4.0], name="line")), [("end", "4")])
+    >>> list(found), found["data", 0, "y"]
+    ([('readouts', 0), ('data', 0, 'name'), ('data', 0, 'y'), ('data', 0, 'type')], array([1., 2., 4.]))
+    """
     found = {("readouts", row): text for row, (_, text) in enumerate(readouts)}
 
     def take(path, part):
@@ -130,7 +141,16 @@ class _Store:
 
 
 def pack(states: list[dict[tuple, object]]) -> bytes:
-    """All states of a figure, from the `leaves` of each, as the bytes that a page carries."""
+    """All states of a figure, from the `leaves` of each, as the bytes that a page carries.
+
+    What does not differ between states is not kept:
+
+    >>> def kept(states):
+    ...     data = gzip.decompress(pack(states))
+    ...     return json.loads(data[4 : 4 + struct.unpack("<I", data[:4])[0]])["paths"]
+    >>> kept([{("title",): "x", ("data", 0, "name"): "a"}, {("title",): "x", ("data", 0, "name"): "b"}])
+    [[['data', 0, 'name'], ['a', 'b'], 0]]
+    """
     store, paths = _Store(), []
     for path in dict.fromkeys(path for state in states for path in state):
         different, column = {}, []
@@ -187,7 +207,12 @@ def _smallest_type(array: np.ndarray) -> np.dtype:
 
 
 def summary(trace) -> str:
-    """A trace in a few numbers, the same on every machine."""
+    """A trace in a few numbers, the same on every machine.
+
+    >>> import plotly.graph_objects as go
+    >>> summary(go.Scatter(x=[1, 2, 3], y=[0.5, 0.25, 0.125]))
+    'x 3 numbers from 1 to 3, y 3 numbers from 0.125 to 0.5'
+    """
     said = []
     for name in ("x", "y", "z"):
         array = np.asarray(trace[name] if name in trace and trace[name] is not None else ())
@@ -198,7 +223,14 @@ def summary(trace) -> str:
 
 
 def now(figure, readouts) -> str:
-    """The first state in words, as explore.js says the others."""
+    """The first state in words, as explore.js says the others.
+
+    >>> from lexviz.explore import choice, explore
+    >>> def line(slope):
+    ...     'A line through the origin.'
+    >>> now(explore(line, slope=choice(1, 2)), [("end", "1")])
+    'slope 1; end 1'
+    """
     controls = [f"{control.label or name} {control.text(control.value)}" for name, control in figure.controls.items()]
     return "; ".join([*controls, *(f"{name} {text}" for name, text in readouts)])
 

@@ -57,7 +57,11 @@ class PositionEncoding(nn.Module):
 
     @property
     def arguments(self) -> dict:
-        """What to call the class with to make this encoding again. Each __init__ keeps its arguments by their names."""
+        """What to call the class with to make this encoding again. Each __init__ keeps its arguments by their names.
+
+        >>> Xpos(64, gamma=0.5).arguments
+        {'head_dim': 64, 'gamma': 0.5, 'scale_base': 512.0, 'base': 10000.0}
+        """
         names = list(inspect.signature(type(self)).parameters)
         if missing := [name for name in names if name not in vars(self)]:
             raise TypeError(f"{type(self).__name__}.__init__ takes {missing[0]} and must keep it as self.{missing[0]}")
@@ -89,7 +93,16 @@ def positions_of(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> tu
 
 
 def distances(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> Tensor:
-    """m - n for every query and key, exactly, however far out they stand; (..., queries, keys)."""
+    """m - n for every query and key, exactly, however far out they stand; (..., queries, keys).
+
+    >>> q, k = torch.zeros(2, 8), torch.zeros(4, 8)  # (queries, head_dim), (keys, head_dim)
+    >>> distances(q, k)
+    tensor([[ 2,  1,  0, -1],
+            [ 3,  2,  1,  0]])
+    >>> distances(q, k, q_positions=[10, 11])
+    tensor([[10,  9,  8,  7],
+            [11, 10,  9,  8]])
+    """
     m, n = positions_of(q, k, q_positions, k_positions)
     return m[..., :, None] - (n if n.ndim == q.ndim else n[..., None, :])
 
@@ -98,7 +111,13 @@ def distances(q: Tensor, k: Tensor, q_positions=None, k_positions=None) -> Tenso
 
 
 class NoPosition(PositionEncoding):
-    """Nothing at all: what order there is comes from the causal mask alone."""
+    """Nothing at all: what order there is comes from the causal mask alone.
+
+    >>> x = torch.ones(1, 2, 3, 8)
+    >>> q, k = NoPosition().rotate(x, x)
+    >>> torch.equal(q, x), NoPosition().bias(x, x) is None
+    (True, True)
+    """
 
 
 class Sinusoidal(PositionEncoding):
@@ -122,7 +141,14 @@ class Sinusoidal(PositionEncoding):
 
 
 class Learned(PositionEncoding):
-    """A vector for each of `size` positions, learned; beyond them there is nothing to add, which is an error."""
+    """A vector for each of `size` positions, learned; beyond them there is nothing to add, which is an error.
+
+    >>> Learned(size=256, dim=128).limit
+    256
+    >>> Learned(size=2, dim=4).embed(torch.zeros(3, 4))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: positions run from 0 to 2; Learned has a fixed size and knows whole positions from 0 to 1 only. Cut ...
+    """
 
     def __init__(self, size: int, dim: int):
         super().__init__()
@@ -241,7 +267,15 @@ class Xpos(Rope):
 
 
 class XposWithoutRotation(Xpos):
-    """XPos with theta = 0, the decay alone: the last row of the paper's Table 4 (section 4.4.1)."""
+    """XPos with theta = 0, the decay alone: the last row of the paper's Table 4 (section 4.4.1).
+
+    The score fades with distance, and does not swing:
+
+    >>> x = torch.ones(1001, 64)
+    >>> q, k = XposWithoutRotation(64).rotate(x[:1], x, q_positions=[1000])
+    >>> (q @ k.mT)[0, [1000, 500, 0]] / 64  # at distances 0, 500 and 1000
+    tensor([1.0000, 0.6377, 0.4482])
+    """
 
     def __init__(self, head_dim: int, gamma: float = 0.4, scale_base: float = 512.0):
         super().__init__(head_dim, gamma, scale_base)
@@ -302,7 +336,11 @@ class T5Bias(PositionEncoding):
         self.table = nn.Parameter(0.02 * torch.randn(buckets, heads))
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """The bucket of each distance m - n: how many buckets start at or before it, less one."""
+        """The bucket of each distance m - n: how many buckets start at or before it, less one.
+
+        >>> T5Bias(heads=4).bucket(torch.tensor([-5, 0, 7, 15, 20, 127, 128, 9999]))
+        tensor([ 0,  0,  7, 15, 17, 31, 31, 31])
+        """
         starts = torch.tensor(self.starts, device=distance.device, dtype=distance.dtype)
         return torch.bucketize(distance.clamp(min=0), starts, right=True) - 1
 
@@ -318,6 +356,13 @@ class Shaw(PositionEncoding):
 
     The score gains q omega / sqrt(d), so this bias depends on the query. Of Eq. 13 the key term only: the value term
     acts after the softmax, where none of the three hooks is.
+
+    Beyond the clip all distances share a vector, so the bias no longer changes:
+
+    >>> q = torch.ones(1, 1, 6, 8)  # (batch, heads, length, head_dim)
+    >>> bias = Shaw(head_dim=8, clip=2).bias(q, q)[0, 0, 5]  # of the last query
+    >>> [bool(bias[5 - n] == bias[3]) for n in range(6)]  # at distance n, as at distance 2
+    [False, False, True, True, True, True]
     """
 
     def __init__(self, head_dim: int, clip: int):

@@ -32,7 +32,12 @@ from lexviz.model import LanguageModel, ModelConfig
 
 
 def setting(default, text: str):
-    """A field of `Settings`; the command line shows its text."""
+    """A field of `Settings`; the command line shows its text.
+
+    >>> from dataclasses import fields
+    >>> {each.name: each.metadata["help"] for each in fields(Settings)}["length"]
+    "tokens of a training sequence, the paper's l"
+    """
     return field(default=default, metadata={"help": text})
 
 
@@ -80,7 +85,12 @@ class Settings:
             raise ValueError(f"task is {self.task!r}; it must be one of {', '.join(map(repr, TASKS))}")
 
     def shape(self, step: int) -> tuple[int, int]:
-        """Sequences in a step, and their length."""
+        """Sequences in a step, and their length.
+
+        >>> warm = Settings(short_steps=500, short_batch=48, short_length=96)
+        >>> warm.shape(499), warm.shape(500)
+        ((48, 96), (16, 256))
+        """
         return (self.short_batch, self.short_length) if step < self.short_steps else (self.batch, self.length)
 
     def rate(self, step: int) -> float:
@@ -94,7 +104,14 @@ class Settings:
 
 
 def new_model(settings: Settings) -> LanguageModel:
-    """The model that training starts with: drawn from the seed, or with the weights of `settings.start_from`."""
+    """The model that training starts with: drawn from the seed, or with the weights of `settings.start_from`.
+
+    >>> one, same = new_model(LIVE), new_model(LIVE)
+    >>> torch.equal(one.embedding.weight, same.embedding.weight)  # the same seed
+    True
+    >>> one.position, one.config.layers
+    (Xpos(head_dim=32, gamma=0.4, scale_base=512.0, base=10000.0), 2)
+    """
     landmark_block = settings.landmark_block or None
     tokens = settings.length + (settings.length // landmark_block if landmark_block else 0)
     with torch.random.fork_rng(devices=[]):
@@ -129,7 +146,15 @@ class Batch(NamedTuple):
 
 
 def text(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
-    """Windows of the corpus, each token counting alike."""
+    """Windows of the corpus, each token counting alike.
+
+    >>> draw = text(LIVE, corpus.load())
+    >>> batch = draw(7)  # step 7
+    >>> batch.tokens.shape, torch.equal(batch.tokens[:, 1:], batch.targets[:, :-1])
+    (torch.Size([16, 128]), True)
+    >>> torch.equal(draw(7).tokens, batch.tokens)
+    True
+    """
     lengths = {settings.shape(step)[1] for step in (0, settings.short_steps)}
     windows = {length: corpus.Windows(source.training, length, settings.seed) for length in lengths}
 
@@ -145,6 +170,14 @@ def passkeys(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
     """Pass keys in the paper's sentences and in the corpus, by turns; loss: the answers' mean, half of all text's.
 
     Short texts have no distractors: among other numbers from the start, 2,000 steps did not teach a model to copy.
+
+    >>> from dataclasses import replace
+    >>> batch = passkeys(replace(LIVE, task="passkey"), corpus.load())(0)
+    >>> heavy = batch.weights[0] > batch.weights[0].min()  # where the answer is
+    >>> corpus.to_text(batch.targets[0][heavy])
+    '44490'
+    >>> corpus.to_text(batch.tokens[0]).strip()[-22:]
+    'What is the key? 44490'
     """
 
     def draw(step: int) -> Batch:
@@ -168,13 +201,13 @@ def passkeys(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
     return draw
 
 
-TASKS = {"text": text, "passkey": passkeys}
+TASKS = {"text": text, "passkey": passkeys}  # by the names that `Settings.task` uses
 LAPTOP = Settings()  # under ten minutes on one core
 LIVE = Settings(layers=2, width=64, heads=2, hidden=256, length=128, steps=500, warmup=50)  # under a minute
 GPU = Settings(
     layers=8, width=512, heads=8, hidden=2048, length=1024, batch=64, steps=1000, learning_rate=1e-3, bfloat16=True
 )  # about a minute on a data-centre GPU; the paper's training length
-PRESETS = {"live": LIVE, "laptop": LAPTOP, "gpu": GPU}
+PRESETS = {"live": LIVE, "laptop": LAPTOP, "gpu": GPU}  # by the names that --preset uses
 
 
 # ---- the loop ---------------------------------------------------------------------------------------------------
@@ -288,19 +321,33 @@ def compiled(model: LanguageModel, **how) -> Callable:
 
 
 def best_device() -> str:
-    """The first of CUDA, MPS and CPU that this machine has."""
+    """The first of CUDA, MPS and CPU that this machine has.
+
+    >>> torch.empty(0, device=best_device()).device.type == best_device()  # it is there, and it works
+    True
+    """
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def name_of(device: torch.device) -> str:
-    """A device as results record it."""
+    """A device as results record it.
+
+    >>> name_of(torch.device("cpu")).split(", ")[0]
+    'cpu'
+    """
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {platform.machine()}"
 
 
 def first_not_finite(model: LanguageModel, tokens: Tensor, autocast) -> str:
-    """Where it went wrong: a weight, else the first module whose output is not finite, else a gradient."""
+    """Where it went wrong: a weight, else the first module whose output is not finite, else a gradient.
+
+    >>> model = new_model(LIVE)
+    >>> _ = model.blocks[1].out.weight.detach().fill_(torch.nan)
+    >>> first_not_finite(model, torch.zeros(1, 8, dtype=torch.long), torch.autocast("cpu", enabled=False))
+    'the weight blocks.1.out.weight'
+    """
     for name, weight in model.named_parameters():
         if not weight.isfinite().all():
             return f"the weight {name}"

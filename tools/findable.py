@@ -16,6 +16,7 @@ import zlib
 
 import bs4
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.domains import Domain, ObjType
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -101,6 +102,9 @@ class Findable(Domain):
             self.data["places"][docname] = otherdata["places"][docname]
 
     def process_doc(self, env, docname, document):
+        if next(document.findall(addnodes.desc), None):
+            self.data["places"][docname] = []  # the library's reference, whose names Sphinx finds by itself
+            return
         known = names()
         places, counts = [], collections.defaultdict(collections.Counter)  # {(kind, name): {anchor: how much}}
         for node in document.findall():

@@ -144,9 +144,9 @@ def _find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return module, node
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lexviz."):
-            if name in [alias.name for alias in node.names]:
-                return _find(node.module.removeprefix("lexviz."), name)
+        imports = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lexviz.")
+        if imports and name in [alias.name for alias in node.names]:
+            return _find(node.module.removeprefix("lexviz."), name)
     return None
 
 
@@ -159,9 +159,9 @@ def _field(source: str, node: ast.AnnAssign) -> tuple[str, str]:
 
 
 def comment(source: str, node: ast.stmt) -> str:
-    """What the comment beside the first line of a statement says, or else the one above it and others like it.
+    r"""What the comment beside the first line of a statement says, or else the one above it and others like it.
 
-    >>> source = "# both\\nA = 1\\nB = 2\\n\\nC = 3  # its own"
+    >>> source = "# both\nA = 1\nB = 2\n\nC = 3  # its own"
     >>> [comment(source, node) for node in ast.parse(source).body]
     ['both', 'both', 'its own']
     """

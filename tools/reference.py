@@ -25,7 +25,6 @@ import names
 
 DIRECTIVES = {"function": PyFunction, "class": PyClasslike, "method": PyMethod, "property": PyProperty,
               "data": PyVariable, "attribute": PyAttribute}  # fmt: skip
-WIDE = 70  # characters of a signature, from which on each argument has a line
 SHORT = 60  # characters of a constant's value, up to which it stands beside the name
 
 
@@ -84,14 +83,14 @@ def link_names(app, document):
 
 
 def blocks(text: str, parameters=()) -> list[tuple[str, list]]:
-    """A docstring's parts: ("text", lines), ("example", lines), ("code", lines), ("items", [(term, text), ...]).
+    r"""A docstring's parts: ("text", lines), ("example", lines), ("code", lines), ("items", [(term, text), ...]).
 
     An item begins where a line is not indented and others are; its term is an argument's name before a colon, or, in
     an indented table, what stands before two spaces or more.
 
-    >>> blocks("n tokens.\\n\\nn: how many,\\n    at least one\\n\\n>>> 1 + 1\\n2", parameters=["n"])
+    >>> blocks("n tokens.\n\nn: how many,\n    at least one\n\n>>> 1 + 1\n2", parameters=["n"])
     [('text', ['n tokens.']), ('items', [('n', 'how many, at least one')]), ('example', ['>>> 1 + 1', '2'])]
-    >>> blocks("Two:\\n\\n    scores, attend   dense,\\n                     all\\n    path             which")[1]
+    >>> blocks("Two:\n\n    scores, attend   dense,\n                     all\n    path             which")[1]
     ('items', [('scores, attend', 'dense, all'), ('path', 'which')])
     """
     found = []

@@ -23,11 +23,18 @@ from lexviz import checkpoint, corpus, train
 from lexviz.model import LanguageModel
 from lexviz.runs.measures import MEASURES
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).parent  # where records and weights are
 
 
 def results() -> dict[str, dict]:
-    """What is recorded of each run, by name."""
+    """What is recorded of each run, by name.
+
+    >>> about = results()["xpos-0"]
+    >>> about["settings"]["length"]  # of training; beyond, perplexity rises
+    256
+    >>> {row["length"]: round(row["perplexity"], 1) for row in about["results"]["lengths"] if row["mask"] == "causal()"}
+    {64: 3.9, 128: 3.7, 256: 3.5, 512: 4.1, 1024: 5.3, 2048: 6.4, 4096: 7.4}
+    """
     found = {}
     for path in sorted(FOLDER.glob("*.json")):
         try:
@@ -38,7 +45,11 @@ def results() -> dict[str, dict]:
 
 
 def load(name: str, position: type | None = None) -> LanguageModel:
-    """The trained model of a run. Its encoding is looked up in `lexviz.positions`; a class from elsewhere is passed."""
+    """The trained model of a run. Its encoding is looked up in `lexviz.positions`; a class from elsewhere is passed.
+
+    >>> load("xpos-0").position
+    Xpos(head_dim=32, gamma=0.4, scale_base=512.0, base=10000.0)
+    """
     kept = sorted({path.stem.rpartition("-")[0] for path in FOLDER.glob("*.safetensors")})
     if name not in kept:
         raise ValueError(f"name is {name!r}; the runs whose weights are here are {', '.join(kept)}")
@@ -49,7 +60,11 @@ def load(name: str, position: type | None = None) -> LanguageModel:
 
 
 def planned() -> dict[str, dict]:
-    """The runs of list.toml, by name, in order."""
+    """The runs of list.toml, by name, in order.
+
+    >>> planned()["xpos-0"]["settings"]
+    {'position': 'Xpos', 'seed': 0}
+    """
     return {run["name"]: run for run in tomllib.loads((FOLDER / "list.toml").read_text(encoding="utf-8"))["run"]}
 
 
@@ -88,6 +103,11 @@ def make(run: dict, work: str | os.PathLike, deadline: float = float("inf"), eve
 
 
 def curve(history: list[train.Entry], points: int = 150) -> list[list[float]]:
-    """The loss curve: (step, mean loss of the steps since the point before)."""
+    """The loss curve: (step, mean loss of the steps since the point before).
+
+    >>> history = [train.Entry(step, 6.0 - step, 0.001, 5000.0) for step in (1, 2, 3, 4)]
+    >>> curve(history, points=2)
+    [[2, 4.5], [4, 2.5]]
+    """
     parts = np.array_split(np.arange(len(history)), min(points, len(history)))
     return [[int(part[-1]) + 1, round(float(np.mean([history[i].loss for i in part])), 4)] for part in parts]

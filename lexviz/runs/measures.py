@@ -23,19 +23,38 @@ DOCUMENTS = 40  # of them
 
 
 def validation(settings: Settings, source: Corpus, longest: int = LONGEST, documents: int = DOCUMENTS) -> list[Tensor]:
-    """The first bytes of validation documents, `longest` times the training length (section 4.2)."""
+    """The first bytes of validation documents, `longest` times the training length (section 4.2).
+
+    >>> from lexviz import corpus
+    >>> documents = validation(Settings(length=256), corpus.load())
+    >>> len(documents), len(documents[0])
+    (40, 4097)
+    """
     return evaluate.first_parts(source.validation, longest * settings.length)[:documents]
 
 
 def ways(settings: Settings) -> list[tuple[int, Mask]]:
-    """(length, mask) from l/4 to 16 l, causal; beyond l also block causal, with blocks of l/2."""
+    """(length, mask) from l/4 to 16 l, causal; beyond l also block causal, with blocks of l/2.
+
+    >>> for length, mask in ways(Settings(length=256))[6:9]:
+    ...     print(length, mask)
+    4096 causal()
+    512 block_causal(128)
+    1024 block_causal(128)
+    """
     lengths = [settings.length * 2**e // 4 for e in range(7)]
     bca = masks.block_causal(settings.length // 2)
     return [(n, mask) for mask in (masks.causal(), bca) for n in lengths if n > settings.length or mask is not bca]
 
 
 def defined(model: LanguageModel, length: int) -> bool:
-    """Does the model's encoding have so many positions?"""
+    """Does the model's encoding have so many positions?
+
+    >>> from lexviz import train
+    >>> model = train.new_model(Settings(position="Learned", length=256))
+    >>> defined(model, 256), defined(model, 512)
+    (True, False)
+    """
     return not (model.position.limit and length > model.position.limit)
 
 
@@ -95,7 +114,7 @@ def resolution(model: LanguageModel, settings: Settings, source: Corpus) -> list
 
 FAR = 32  # times l, on texts that are as long
 FETCHED = (1, 2, 4, 8)  # blocks, k
-CHOICES = ("head and token", "head", "token")
+CHOICES = ("head and token", "head", "token")  # for which of them the blocks are chosen
 
 
 def chunk(settings: Settings, k: int = max(FETCHED)) -> int:
@@ -110,13 +129,23 @@ def chunk(settings: Settings, k: int = max(FETCHED)) -> int:
 
 
 def caches(model: LanguageModel, k: int = 4, choose: str = CHOICES[0], stingy: bool = True):
-    """A function that makes what a landmark model remembers with: a cache for each layer."""
+    """A function that makes what a landmark model remembers with: a cache for each layer.
+
+    >>> from lexviz import train
+    >>> make = caches(train.new_model(Settings(landmark_block=15)), k=2)
+    >>> len(make()), make()[0].block, make()[0].k
+    (4, 15, 2)
+    """
     block = model.config.landmark_block
     return lambda: [LandmarkCache(block, k, choose, stingy) for _ in model.blocks]
 
 
 def far_lengths(settings: Settings) -> list[int]:
-    """l, 2 l, 4 l ... 32 l."""
+    """l, 2 l, 4 l ... 32 l.
+
+    >>> far_lengths(Settings(length=256))
+    [256, 512, 1024, 2048, 4096, 8192]
+    """
     return [settings.length * 2**e for e in range(FAR.bit_length())]
 
 
@@ -210,5 +239,5 @@ def answers(model: LanguageModel, settings: Settings, length: int, pad: int, k: 
     return "".join(str(int(trial.right)) for trial in trials)
 
 
-KINDS = (lengths, places, repeats, resolution, windows, retrieval, passkeys, passkey_ways)
+KINDS = (lengths, places, repeats, resolution, windows, retrieval, passkeys, passkey_ways)  # all of them
 MEASURES = {each.__name__: each for each in KINDS}  # by the names that list.toml uses
