@@ -18,13 +18,13 @@ import zlib
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx import addnodes
-from sphinx.domains.python import PyAttribute, PyClasslike, PyFunction, PyMethod, PyModule, PyProperty, PyVariable
+from sphinx.domains.python import PyClasslike, PyFunction, PyMethod, PyModule, PyProperty, PyVariable
 from sphinx.util.docutils import SphinxDirective
 
 import names
 
 DIRECTIVES = {"function": PyFunction, "class": PyClasslike, "method": PyMethod, "property": PyProperty,
-              "data": PyVariable, "attribute": PyAttribute}  # fmt: skip
+              "data": PyVariable}  # fmt: skip
 SHORT = 60  # characters of a constant's value, up to which it stands beside the name
 
 
@@ -135,12 +135,17 @@ def inline(text: str, docname: str, here: str) -> list[nodes.Node]:
     return found
 
 
+def paragraph(text: str, docname: str, here: str) -> nodes.Node:
+    """A paragraph as it is written: no dash is made of --checkpoint, no ellipsis of (..., length)."""
+    return nodes.paragraph("", "", *inline(text, docname, here), support_smartquotes=False)
+
+
 def body(text: str, docname: str, here: str, parameters=()) -> list[nodes.Node]:
     """A docstring as a page shows it."""
     found = []
     for kind, lines in blocks(text, parameters):
         if kind == "text":
-            found.append(nodes.paragraph("", "", *inline(" ".join(lines), docname, here)))
+            found.append(paragraph(" ".join(lines), docname, here))
         elif kind == "items":
             found.append(listed(lines, docname, here))
         else:
@@ -152,7 +157,7 @@ def body(text: str, docname: str, here: str, parameters=()) -> list[nodes.Node]:
 def listed(items: list[tuple[str, str]], docname: str, here: str) -> nodes.Node:
     """Terms, each of them code, and what is said of them; or mere items."""
     if not any(term for term, _ in items):
-        rows = [nodes.list_item("", nodes.paragraph("", "", *inline(text, docname, here))) for _, text in items]
+        rows = [nodes.list_item("", paragraph(text, docname, here)) for _, text in items]
         return nodes.bullet_list("", *rows, bullet="-")
     found = nodes.definition_list(classes=["library"])
     for term, text in items:
@@ -160,7 +165,7 @@ def listed(items: list[tuple[str, str]], docname: str, here: str) -> nodes.Node:
         for one in re.split(r", (?![^(]*\))", term):
             codes += [nodes.Text(", ")] if codes else []
             codes.append(link(one, nodes.literal(one, one), docname, here))
-        said = nodes.definition("", nodes.paragraph("", "", *inline(text, docname, here)))
+        said = nodes.definition("", paragraph(text, docname, here))
         found += nodes.definition_list_item("", nodes.term("", "", *codes), said)
     return found
 
@@ -209,7 +214,7 @@ class Library(SphinxDirective):
             reference.replace_self(link(reference["reftarget"], kept[0], self.env.docname) if len(kept) == 1 else kept)
         text, docname, here = entry[-1], self.env.docname, name.module
         said = body(name.text, docname, here, name.parameters)
-        more = [nodes.paragraph("", "", *inline(f"A `{name.base}`.", docname, here))] if name.base else []
+        more = [paragraph(f"A kind of `{name.base}`.", docname, here)] if name.base else []
         if name.fields:
             more.append(listed(list(name.fields), docname, here))
         if long and len(name.signature.split("\n")) < 25:
@@ -252,11 +257,11 @@ class Commands(SphinxDirective):
             self.env.note_dependency(str(path))
         found = []
         for name in self.arguments[0].split():
-            line = f"python -m lexviz {name} --help"
+            line = paragraph(f"`python -m lexviz {name} --help`", self.env.docname, "")
             command = [sys.executable, "-m", "lexviz", name, "--help"]
             told = subprocess.run(command, cwd=names.ROOT, env={**os.environ, "COLUMNS": "80"}, capture_output=True,
                                   text=True, check=True).stdout  # fmt: skip
-            found += [nodes.rubric(line, line), nodes.literal_block(told, told, language="text")]
+            found += [line, nodes.literal_block(told, told, language="text")]
         return found
 
 
