@@ -52,7 +52,9 @@ def address(code: str, here: str = "") -> str:
     for found in (f"lexviz.{here}.{path}", f"lexviz.{path}"):
         if found in known:
             return found
-    ends = [full for full in known if full.endswith(f".{path}")] if re.search(r"[A-Z]|\w_\w|\.", path) else []
+    ends = []
+    if re.search(r"[A-Z]|\w_\w|\.", path):  # a method needs its class
+        ends = [full for full in known if full.endswith(f".{path}") and known[full].path.count(".") <= path.count(".")]
     if len(ends) == 1:
         return ends[0]
     before, _, last = path.rpartition(".")  # a field or an attribute leads to its class
