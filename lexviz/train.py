@@ -247,6 +247,14 @@ def train(
     ...     print(f"step {entry.step}: loss {entry.loss:.1f}, learning rate {entry.learning_rate:.5f}")
     step 1: loss 5.5, learning rate 0.00004
     step 2: loss 5.5, learning rate 0.00008
+
+    With a checkpoint, who calls again gets the history back, and goes on where it ends:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, again = (list(train(tiny, checkpoint=f"{folder}/tiny")) for _ in range(2))
+    >>> len(again), again == first
+    (2, True)
     """
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     for count in {settings.shape(0)[0], settings.batch}:
