@@ -1,13 +1,17 @@
 """What goes on inside a model while it reads: attention by tile, by region and by distance; states; heads cut short.
 
 Every map is taken from `LanguageModel.look`, window by window, and reduced as it comes: the memory needed is linear in
-the length of the text. `tokens` is one text, (length,), whole numbers; of `states`, a batch of texts of one length.
+the length of the text. `tokens` is one text, (length,), whole numbers; of `states`, a batch of texts of one length. Maps are between
+bytes, of a landmark model too: its landmarks are given no weight, and what they look at themselves is left out.
 
     tiles, region        the attention map, coarse and whole, or exact and in part
+    retrieved            the same in tiles, of a landmark model that fetches blocks
     by_distance          where the last queries' attention goes, by distance
     states               what enters the first layer, and what each layer makes of it
     losses               of each byte, with chosen heads forbidden to look far
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,8 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lexviz import checks
+from lexviz.attention import Window
+from lexviz.landmark import LandmarkCache, is_landmark, remove_landmarks
 from lexviz.masks import Mask
-from lexviz.model import LanguageModel
+from lexviz.model import Layer, LanguageModel
 from lexviz.positions import PositionEncoding, distances
 
 
@@ -37,7 +43,7 @@ def tiles(model: LanguageModel, tokens: Tensor, tile: int, mask: Mask | None = N
         raise ValueError(f"tile is {tile}; it must divide the length of tokens, {n}")
     found = np.zeros((config.layers, config.heads, n // tile, n // tile))
     for i, layer in enumerate(model.look(tokens[None], mask)):
-        for window in layer.windows:
+        for window in _between_bytes(model, layer):
             weights = window.weights[0].numpy()  # (heads, queries, keys)
             rows, q_edges = _edges(window.first_query, weights.shape[1], tile)
             columns, k_edges = _edges(window.first_key, weights.shape[2], tile)
@@ -50,6 +56,37 @@ def _edges(first: int, count: int, tile: int) -> tuple[slice, np.ndarray]:
     """The tiles that places first .. first + count - 1 fall into, and where each begins, counted from `first`."""
     numbers = np.arange(first // tile, (first + count - 1) // tile + 1)
     return slice(numbers[0], numbers[-1] + 1), np.maximum(numbers * tile - first, 0)
+
+
+@torch.no_grad()
+def retrieved(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: str = "head and token") -> np.ndarray:
+    """As `tiles`, a block to a tile, of a landmark model that reads in chunks and fetches k blocks for each query.
+
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2, landmark_block=10))
+    >>> retrieved(model, torch.arange(200), k=2, chunk=50).shape
+    (2, 4, 20, 20)
+    """
+    checks.at_least(1, chunk=chunk)
+    n, config, block = _length(model, tokens), model.config, model.config.landmark_block
+    if not block or n % block:
+        raise ValueError(f"model has landmark_block={block}; it must divide the length of tokens, {n}")
+    caches = [LandmarkCache(block, k, choose) for _ in model.blocks]
+    found = torch.zeros(config.layers, config.heads, n // block, n // block)
+    for part in tokens.split(chunk):
+        finished, first = caches[0].blocks, caches[0].length
+        model(part[None], cache=caches)
+        for i, cache in enumerate(caches):
+            blocks, shares, local, _, weights = (x[0] for x in cache.last)
+            whole = torch.zeros(*local.shape, n // block + 1)  # (heads, queries, blocks), and one for empty slots
+            whole.scatter_add_(-1, blocks % (n // block + 1), shares)
+            weights = weights[..., blocks.shape[-1] * (block + 1) :]  # of the local tokens
+            whole.index_add_(-1, finished + torch.arange(weights.shape[-1]) // (block + 1), weights)
+            queries = first + torch.arange(local.shape[-1])
+            bytes_ = ~is_landmark(len(queries), block, first)
+            found[i].index_add_(1, queries[bytes_] // (block + 1), whole[:, bytes_, :-1])
+    return (found / block).numpy()
 
 
 def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, mask: Mask | None = None) -> np.ndarray:
@@ -71,7 +108,7 @@ def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, ma
     found = np.zeros((config.layers, config.heads, len(queries), len(keys)), dtype=np.float32)
     tokens = tokens[: queries.stop]  # what comes later is not seen from here
     for i, layer in enumerate(model.look(tokens[None], mask)):
-        for query, key, _, weights in layer.windows:
+        for query, key, _, weights in _between_bytes(model, layer):
             q = slice(max(query, queries.start), min(query + weights.shape[-2], queries.stop))
             k = slice(max(key, keys.start), min(key + weights.shape[-1], keys.stop))
             if q.start < q.stop and k.start < k.stop:
@@ -100,7 +137,7 @@ def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | No
         raise ValueError(f"last is {last}; tokens has {n}")
     found = torch.zeros(config.layers, config.heads, n, dtype=torch.float64)
     for i, layer in enumerate(model.look(tokens[None], mask)):
-        for query, key, _, weights in layer.windows:
+        for query, key, _, weights in _between_bytes(model, layer):
             first = max(n - last - query, 0)  # earlier rows of the window are not asked for
             for m, row in enumerate(weights[0, :, first:].unbind(1), query + first):  # (heads, keys)
                 seen = row[:, : m + 1 - key].flip(-1)  # from distance 0 on, or where the window ends
@@ -172,6 +209,10 @@ def losses(
     True
     """
     _length(model, tokens)
+    if model.config.landmark_block:
+        raise ValueError(
+            f"model has landmark_block={model.config.landmark_block}; heads are cut short between bytes alone"
+        )
     checks.at_least(1, sight=sight)
     x = model.position.embed(model.embedding(tokens[None, :-1].long()))
     for i, block in enumerate(model.blocks):
@@ -181,9 +222,16 @@ def losses(
     return F.cross_entropy(logits, tokens[1:].long(), reduction="none")
 
 
+def _between_bytes(model: LanguageModel, layer: Layer) -> Iterator[Window]:
+    """The windows of a layer's map, without the rows and columns of landmarks."""
+    for window in layer.windows:
+        if block := model.config.landmark_block:
+            parts = (remove_landmarks(remove_landmarks(x, block).mT, block).mT for x in window[2:])
+            window = Window(window.first_query, window.first_key, *parts)
+        yield window
+
+
 def _length(model: LanguageModel, tokens: Tensor) -> int:
     if tokens.ndim != 1 or not len(tokens) or tokens.is_floating_point():
         raise ValueError(f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; one text, (length,), is needed")
-    if model.config.landmark_block:
-        raise ValueError(f"model has landmark_block={model.config.landmark_block}; maps here are between bytes alone")
     return len(tokens)

@@ -177,12 +177,15 @@ def _columns(x: Tensor, index: Tensor) -> Tensor:
 class Fetched(NamedTuple):
     """What the queries of one call looked at: the block in each slot, in temporal order, then the local tokens.
 
-    A query's shares add up to 1. A slot that stays empty has block -1 and share 0.
+    A query's shares add up to 1, and so do its weights. A slot that stays empty has block -1 and share 0. Scores are nan
+    where at most k blocks were there: then all are fetched, and none is scored.
     """
 
     blocks: Tensor  # (batch, heads, queries, slots)
     shares: Tensor  # (batch, heads, queries, slots)
     local: Tensor  # (batch, heads, queries)
+    scores: Tensor  # (batch, heads, queries, finished blocks): of their landmarks
+    weights: Tensor  # (batch, heads, queries, slots * (block + 1) + local tokens)
 
 
 class LandmarkCache:
@@ -263,7 +266,7 @@ class LandmarkCache:
         n_local = torch.arange(local.shape[2], device=q.device) + (there if in_a_row else self.blocks * size)
         m = n_local[-new:]
 
-        blocks = self._choose(q, position, m)  # (batch, heads, queries, slots), or 1 for some; -1: empty
+        blocks, found = self._choose(q, position, m)  # (batch, heads, queries, slots), or 1 for some; -1: empty
         fetched = self._fetch(blocks).to(q.device)  # (batch, heads, there, 2 head_dim), or of each query
         if in_a_row and fetched.ndim == 4:
             scores = _scores(q, torch.cat((fetched[..., :d], local[..., :d]), dim=2), position)
@@ -281,26 +284,30 @@ class LandmarkCache:
         weights = _GroupedSoftmax.apply(scores, range(self.block, keys, size), keys - new)
         of_slots, of_local = weights.split((there, keys - there), dim=-1)
         shares = of_slots.detach().unflatten(-1, (slots, size)).sum(-1)
-        self.last = Fetched(blocks.expand(shares.shape), shares, of_local.detach().sum(-1))
+        found = found.detach().expand(*shares.shape[:-1], self.blocks)
+        self.last = Fetched(blocks.expand(shares.shape), shares, of_local.detach().sum(-1), found, weights.detach())
         fetched, local = (x[..., d:].to(weights.dtype) for x in (fetched, local))  # the values
         return _product(of_slots, fetched) + of_local @ local
 
-    def _choose(self, q, position, m) -> Tensor:
-        """The block in each slot, in temporal order: (batch, heads, queries, slots), 1 where all have the same."""
+    def _choose(self, q, position, m) -> tuple[Tensor, Tensor]:
+        """The block in each slot, in temporal order: (batch, heads, queries, slots), 1 where all have the same.
+
+        And the landmarks' scores by which they were chosen.
+        """
         old = self.blocks - self.k
         if old <= 0:
-            return torch.arange(self.blocks, device=q.device)[None, None, None]
-        scores = self._landmark_scores(q, position, m)  # (batch, heads, queries, blocks)
+            return torch.arange(self.blocks, device=q.device)[None, None, None], q.new_full((1, 1, 1, 1), torch.nan)
+        found = scores = self._landmark_scores(q, position, m)  # (batch, heads, queries, blocks)
         if self.choose == "head":
             scores = scores.softmax(-1).amax(dim=2, keepdim=True)
         elif self.choose == "token":
             scores = scores.softmax(-1).amax(dim=1, keepdim=True)
         if not self.stingy:
-            return scores.topk(self.k).indices.sort().values
+            return scores.topk(self.k).indices.sort().values, found
         # The slot between old blocks and the last k stays empty: as if a block stood there that is always chosen.
         empty = torch.full_like(scores[..., :1], torch.inf)
         slots = torch.cat((scores[..., :old], empty, scores[..., old:]), dim=-1).topk(self.k + 1).indices.sort().values
-        return (slots - (slots > old).long()).masked_fill(slots == old, -1)
+        return (slots - (slots > old).long()).masked_fill(slots == old, -1), found
 
     def _landmark_scores(self, q, position, m) -> Tensor:
         """Scores (batch, heads, queries, blocks) of all finished blocks' landmarks, for queries at positions m."""

@@ -45,7 +45,9 @@ def score(encoding, head, q, k, m, n):
 
 
 def retrieve(q, k, v, encoding, block, fetch, chunks, choose, stingy):
-    """What LandmarkCache gives for one sequence (heads, length, d); for each query {block: share}, local share."""
+    """What LandmarkCache gives for one sequence (heads, length, d); for each query {block: share}, local share, the scores
+    of all landmarks, and the weights, without an empty slot's and later tokens'.
+    """
     heads, length, _ = q.shape
     size, out, fetched = block + 1, torch.zeros_like(v), {}
     assert sum(chunks) == length
@@ -86,5 +88,5 @@ def retrieve(q, k, v, encoding, block, fetch, chunks, choose, stingy):
                 w = weights(row, landmark, len(row) - 1)
                 out[h, i] = torch.tensor(w, dtype=v.dtype) @ v[h, places]
                 shares = {b: sum(w[j * size : (j + 1) * size]) for j, b in enumerate(chosen)}
-                fetched[h, i] = shares, sum(w[len(chosen) * size :])
+                fetched[h, i] = shares, sum(w[len(chosen) * size :]), gates[h, i], w
     return out, fetched

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lexviz import attention, inside, masks
+from lexviz.landmark import is_landmark
 from lexviz.model import LanguageModel, ModelConfig
 from lexviz.positions import Alibi, NoPosition, Rope, Xpos
 
@@ -117,6 +118,46 @@ def test_only_the_chosen_heads_are_shortsighted(name):
     assert torch.equal(cut[1], plain[1].masked_fill(far, -torch.inf))
 
 
+# ---- with landmarks ---------------------------------------------------------------------------------------------
+
+
+def landmark_model(block):
+    torch.manual_seed(1)
+    model = LanguageModel(ModelConfig(position=Rope(8), width=16, layers=3, heads=2, hidden=8, landmark_block=block))
+    for weight in model.parameters():
+        weight.data.mul_(20 if weight.ndim == 2 else 1)
+    return model
+
+
+@pytest.mark.parametrize("block", [1, 5, 7])
+def test_maps_of_a_landmark_model_are_between_bytes(block):
+    model, tokens = landmark_model(block), text_of(60)
+    ordinary = ~is_landmark(60 + 60 // block, block)
+    full = torch.stack([next(iter(layer.windows)).weights[0] for layer in model.look(tokens[None])])
+    full = full[..., ordinary, :][..., ordinary].numpy()
+    assert full.sum(-1) == pytest.approx(np.ones(full.shape[:3]), abs=1e-5)  # nothing goes to landmarks
+    assert inside.region(model, tokens, range(60), range(60)) == pytest.approx(full, abs=1e-6)
+    assert inside.region(model, tokens, range(31, 44), range(9, 40)) == pytest.approx(full[..., 31:44, 9:40], abs=1e-6)
+    tiled = full.reshape(3, 2, 12, 5, 12, 5).sum(-1).mean(3)
+    assert inside.tiles(model, tokens, 5) == pytest.approx(tiled, abs=1e-6)
+    assert inside.by_distance(model, tokens, 60)[..., 0] == pytest.approx(full.diagonal(0, -2, -1).mean(-1), abs=1e-6)
+
+
+@pytest.mark.parametrize("choose", ["head and token", "head", "token"])
+@pytest.mark.parametrize("chunk", [7, 25, 60])
+def test_what_is_retrieved_is_the_whole_map_where_all_is_fetched_and_never_more_than_k_blocks(choose, chunk):
+    model, tokens = landmark_model(5), text_of(60)
+    found = inside.retrieved(model, tokens, k=12, chunk=chunk, choose=choose)  # up to k blocks stand where they stood
+    assert found == pytest.approx(inside.tiles(model, tokens, 5), abs=1e-4)
+    few = inside.retrieved(model, tokens, k=1, chunk=chunk, choose=choose)
+    assert few.sum(-1) == pytest.approx(np.ones((3, 2, 12)), abs=1e-5)
+    for layer, head in itertools.product(range(3), range(2)):
+        for i, row in enumerate(few[layer, head]):
+            before = 5 * i // chunk * chunk // 5  # blocks that were there when the tile's first query was read
+            assert (row[:before] > 0).sum() <= 5  # one for each of five queries
+            assert not row[i + 1 :].any()
+
+
 # ---- bad input --------------------------------------------------------------------------------------------------
 
 
@@ -137,5 +178,10 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"tokens is torch.int64 of shape \(1, 20\); one text"):
         inside.tiles(model, tokens[None], 5)
     landmarks = LanguageModel(ModelConfig(position=NoPosition(), width=16, heads=2, layers=1, landmark_block=4))
-    with pytest.raises(ValueError, match="landmark_block=4"):
-        inside.tiles(landmarks, tokens, 5)
+    with pytest.raises(ValueError, match="landmark_block=4; heads are cut short between bytes alone"):
+        inside.losses(landmarks, tokens, 5, {})
+    for of, length in ((landmarks, 19), (model, 20)):
+        with pytest.raises(ValueError, match=f"it must divide the length of tokens, {length}"):
+            inside.retrieved(of, tokens[:length], k=1, chunk=7)
+    with pytest.raises(ValueError, match="chunk is 0"):
+        inside.retrieved(landmarks, tokens, k=1, chunk=0)

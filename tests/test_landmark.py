@@ -325,11 +325,20 @@ def check_retrieval(encoding, length, block, k, chunks, choose, stingy, seed):
         for r in range(last.local.shape[2]):
             for h in range(HEADS):
                 pairs = zip(last.blocks[1, h, r].tolist(), last.shares[1, h, r].tolist(), strict=True)
-                shares, local = fetched[h, i]
+                shares, local, gates, weights = fetched[h, i]
                 by_block = {b: share for b, share in pairs if b >= 0 or share}
                 assert list(by_block) == list(shares)  # in temporal order
                 assert by_block == pytest.approx(shares, abs=1e-5)
                 assert last.local[1, h, r].item() == pytest.approx(local, abs=1e-5)
+                scores = last.scores[1, h, r].tolist()
+                assert (
+                    all(math.isnan(s) for s in scores) if len(gates) <= k else scores == pytest.approx(gates, abs=1e-4)
+                )
+                there = (last.blocks[1, h, r] >= 0).repeat_interleave(block + 1)
+                row = last.weights[1, h, r]
+                assert not row[: len(there)][~there].any()
+                row = torch.cat((row[: len(there)][there], row[len(there) :])).tolist()
+                assert row == pytest.approx(weights + [0] * (len(row) - len(weights)), abs=1e-5)
             i += 1
 
 

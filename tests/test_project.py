@@ -72,7 +72,7 @@ FLOORS = {
     "runs/tables": "evaluate",
     "runs/provenance": "runs train",
     "runs/__init__": "checkpoint corpus model runs train",
-    "inside": "checks masks model positions",
+    "inside": "attention checks landmark masks model positions",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
     "figures/training": "explore figures train",  # of train its settings and its history: it draws and does not train
 }
