@@ -1,8 +1,8 @@
 """What goes on inside a model while it reads: attention by tile, by region and by distance; states; heads cut short.
 
 Every map is taken from `LanguageModel.look`, window by window, and reduced as it comes: the memory needed is linear in
-the length of the text. `tokens` is one text, (length,), whole numbers; of `states`, a batch of texts of one length. Maps are between
-bytes, of a landmark model too: its landmarks are given no weight, and what they look at themselves is left out.
+the length of the text. `tokens` is one text, (length,), whole numbers; of `states`, a batch of texts of one length.
+Maps are between bytes, of a landmark model too: its landmarks get no weight, and their own looks are left out.
 
     tiles, region        the attention map, coarse and whole, or exact and in part
     retrieved            the same in tiles, of a landmark model that fetches blocks
@@ -22,7 +22,7 @@ from lexviz import checks
 from lexviz.attention import Window
 from lexviz.landmark import LandmarkCache, is_landmark, remove_landmarks
 from lexviz.masks import Mask
-from lexviz.model import Layer, LanguageModel
+from lexviz.model import LanguageModel, Layer
 from lexviz.positions import PositionEncoding, distances
 
 
@@ -210,9 +210,7 @@ def losses(
     """
     _length(model, tokens)
     if model.config.landmark_block:
-        raise ValueError(
-            f"model has landmark_block={model.config.landmark_block}; heads are cut short between bytes alone"
-        )
+        raise ValueError(f"model has landmark_block={model.config.landmark_block}; losses here are of models without")
     checks.at_least(1, sight=sight)
     x = model.position.embed(model.embedding(tokens[None, :-1].long()))
     for i, block in enumerate(model.blocks):

@@ -177,8 +177,8 @@ def _columns(x: Tensor, index: Tensor) -> Tensor:
 class Fetched(NamedTuple):
     """What the queries of one call looked at: the block in each slot, in temporal order, then the local tokens.
 
-    A query's shares add up to 1, and so do its weights. A slot that stays empty has block -1 and share 0. Scores are nan
-    where at most k blocks were there: then all are fetched, and none is scored.
+    A query's shares add up to 1, and so do its weights. A slot that stays empty has block -1 and share 0. Scores are
+    nan where at most k blocks were there: then all are fetched, and none is scored.
     """
 
     blocks: Tensor  # (batch, heads, queries, slots)

@@ -45,8 +45,8 @@ def score(encoding, head, q, k, m, n):
 
 
 def retrieve(q, k, v, encoding, block, fetch, chunks, choose, stingy):
-    """What LandmarkCache gives for one sequence (heads, length, d); for each query {block: share}, local share, the scores
-    of all landmarks, and the weights, without an empty slot's and later tokens'.
+    """What LandmarkCache gives for one sequence (heads, length, d); for each query {block: share}, the local share, the
+    scores of all landmarks, and the weights, without an empty slot's and later tokens'.
     """
     heads, length, _ = q.shape
     size, out, fetched = block + 1, torch.zeros_like(v), {}

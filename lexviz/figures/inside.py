@@ -42,11 +42,12 @@ def shown(text: Sequence[int]) -> list[str]:
     return [chr(byte) if 32 <= byte < 127 else "⏎" if byte == 10 else "□" for byte in text]
 
 
-def _thousandths(weights: np.ndarray) -> np.ndarray:
+def thousandths(weights: np.ndarray) -> np.ndarray:
+    """Weights as they are drawn."""
     return np.round(1000 * weights)
 
 
-def _map(z, x, y, hover: str, **more) -> dict:
+def heatmap(z, x, y, hover: str, **more) -> dict:
     """A heatmap of weights in thousandths; nan is left blank."""
     return {
         "type": "heatmap",
@@ -62,7 +63,7 @@ def _map(z, x, y, hover: str, **more) -> dict:
     } | more
 
 
-def _keys() -> list[dict]:
+def colours() -> list[dict]:
     """Entries of the legend: what the colours of a map mean."""
     common = {"type": "scatter", "mode": "markers", "x": [None], "y": [None]}
     return [
@@ -71,13 +72,15 @@ def _keys() -> list[dict]:
     ]
 
 
-def _line(name: str, x, y, colour: str, dash: str = "solid", hover: str = "", **more) -> dict:
+def line(name: str, x, y, colour: str, dash: str = "solid", hover: str = "", **more) -> dict:
+    """A line; without `hover` it tells nothing."""
     told = {"hovertemplate": f"{hover}<extra>{name}</extra>"} if hover else {"hoverinfo": "skip"}
-    line = {"color": colour, "dash": dash, "width": 1.8}
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line} | told | more
+    stroke = {"color": colour, "dash": dash, "width": 1.8}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": stroke} | told | more
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in whole per cent."""
     return f"{100 * share:.0f}%"
 
 
@@ -104,13 +107,13 @@ def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
         characters = shown(text)
         begins = [f"{n:,} {''.join(characters[n : n + 14])}" for n in range(0, size * TILES, size)]
         hover = "queries from %{y}<br>keys from %{x}<br>%{z} thousandths"
-        small = _mosaic(of)
+        small = mosaic(of)
         across = small.shape[1]
         traces = [
-            _map(_seen(of[layer - 1, head - 1], of[layer - 1]), begins, begins, hover, name="map"),
-            _map(small, np.arange(across), np.arange(small.shape[0]), "", name="all heads", hoverinfo="skip")
+            heatmap(seen(of[layer - 1, head - 1], of[layer - 1]), begins, begins, hover, name="map"),
+            heatmap(small, np.arange(across), np.arange(small.shape[0]), "", name="all heads", hoverinfo="skip")
             | {"xaxis": "x2", "yaxis": "y2", "hovertemplate": None},
-            *_keys(),
+            *colours(),
         ]
         ticks = list(range(0, TILES, TILES // 4))
         axis = {"type": "category", "tickvals": ticks, "ticktext": [f"{n * size:,}" for n in ticks]}
@@ -134,19 +137,19 @@ def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
         }
         far = _far(of[layer - 1], TRAINED // size)
         return go.Figure(traces, layout), [
-            (f"head {n + 1} of this layer, more than {TRAINED} bytes back", _percent(share), "")
+            (f"head {n + 1} of this layer, more than {TRAINED} bytes back", percent(share), "")
             for n, share in enumerate(far)
         ]
 
     return attention_maps
 
 
-def _seen(of: np.ndarray, layer: np.ndarray) -> np.ndarray:
+def seen(of: np.ndarray, layer: np.ndarray) -> np.ndarray:
     """A map in thousandths, nan where no head of the layer looks: there the mask forbids it."""
-    return np.where(layer.any(0), _thousandths(of), np.nan)
+    return np.where(layer.any(0), thousandths(of), np.nan)
 
 
-def _mosaic(of: np.ndarray) -> np.ndarray:
+def mosaic(of: np.ndarray) -> np.ndarray:
     """All heads' maps, coarser, side by side with a gap between them: a row of maps for each layer."""
     layers, heads, tiles, _ = of.shape
     step = tiles // SMALL
@@ -155,7 +158,7 @@ def _mosaic(of: np.ndarray) -> np.ndarray:
     for i in range(layers):
         for j in range(heads):
             here = np.s_[i * (SMALL + 1) :, j * (SMALL + 1) :]
-            z[here][:SMALL, :SMALL] = _seen(coarse[i, j], coarse[i])
+            z[here][:SMALL, :SMALL] = seen(coarse[i, j], coarse[i])
     return z
 
 
@@ -190,13 +193,13 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
         characters = shown(text)
         border = next(byte for byte in queries if byte % BLOCK == 0) - 0.5
         traces = [
-            _map(
-                np.where(allowed, _thousandths(z), np.nan), np.arange(SIDE) + start, np.arange(SIDE) + FIRST, "",
+            heatmap(
+                np.where(allowed, thousandths(z), np.nan), np.arange(SIDE) + start, np.arange(SIDE) + FIRST, "",
                 name="weights", text=_hovers(characters, queries, keys), hoverinfo="text", xgap=1, ygap=1,
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            _line("border", [start - 0.5, start + SIDE - 0.5], [border, border], palette.LIMIT, showlegend=False),
-            *_keys(),
+            line("border", [start - 0.5, start + SIDE - 0.5], [border, border], palette.LIMIT, showlegend=False),
+            *colours(),
         ]  # fmt: skip
         axis = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": "", "tickangle": 0}
         axis["tickfont"] = {**MONO, "size": 9}
@@ -209,8 +212,8 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
         }
         row, column = np.unravel_index(np.argmax(z), z.shape)
         return go.Figure(traces, layout), [
-            ("of these queries' attention, to these keys", _percent(z.sum(1).mean()), ""),
-            ("the largest weight", _percent(z.max()), ""),
+            ("of these queries' attention, to these keys", percent(z.sum(1).mean()), ""),
+            ("the largest weight", percent(z.max()), ""),
             ("is at distance", int(FIRST + row - start - column), ""),
         ]
 
@@ -242,7 +245,7 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
         characters = shown(text[first : first + COLUMNS * ROWS])
         row = weights(encoding, blocks, range(at, at + 1), range(at + 1))[layer - 1, head - 1, 0]  # (keys,)
         z = np.full(COLUMNS * ROWS, np.nan)
-        z[: at + 1 - first] = _thousandths(row[first:])
+        z[: at + 1 - first] = thousandths(row[first:])
         if blocks:
             z[: max(0, (at // BLOCK - 1) * BLOCK - first)] = np.nan
         hover = [f"'{character}' at {first + i:,}" for i, character in enumerate(characters)]
@@ -251,17 +254,17 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
         edges = np.arange(BLOCK, COLUMNS * ROWS, BLOCK) // COLUMNS - 0.5
         ends, gap = np.full((2, len(edges)), [[-0.5], [COLUMNS - 0.5]]), np.full(len(edges), np.nan)
         traces = [
-            _map(
+            heatmap(
                 z.reshape(ROWS, COLUMNS), np.arange(COLUMNS), np.arange(ROWS), "", name="weights",
                 text=np.array(hover).reshape(ROWS, COLUMNS).tolist(),
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            _line("border", np.stack((*ends, gap), 1).ravel(), np.repeat(edges, 3), palette.REFERENCE, showlegend=False)
+            line("border", np.stack((*ends, gap), 1).ravel(), np.repeat(edges, 3), palette.REFERENCE, showlegend=False)
             | {"line": {"color": palette.REFERENCE, "width": 1}},
             {"type": "scatter", "mode": "text", "name": "text", "x": x[drawn], "y": y[drawn], "hoverinfo": "skip"}
             | {"text": [characters[i] for i in drawn], "textfont": {**MONO, "size": 12}, "showlegend": False},
-            _line("256 bytes back", *_before(at - TRAINED - first), palette.LIMIT, "dash"),
-            *_keys(),
+            line("256 bytes back", *_before(at - TRAINED - first), palette.LIMIT, "dash"),
+            *colours(),
         ]  # fmt: skip
         row_of, column_of = divmod(at - first, COLUMNS)
         frame = {"type": "rect", "x0": column_of - 0.5, "x1": column_of + 0.5, "y0": row_of - 0.5, "y1": row_of + 0.5}
@@ -274,11 +277,11 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
             "height": 520,
         }
         top = np.argsort(row)[::-1][:3]
-        named = ", ".join(f"{_near(shown(text), n)} ({at - n:,} back, {_percent(row[n])})" for n in top)
+        named = ", ".join(f"{_near(shown(text), n)} ({at - n:,} back, {percent(row[n])})" for n in top)
         return go.Figure(traces, layout), [
             ("the largest weights", named, ""),
-            ("of the attention, 256 bytes back or farther", _percent(row[: max(0, at - TRAINED + 1)].sum()), ""),
-            ("and outside of the picture", _percent(row[:first].sum()), ""),
+            ("of the attention, 256 bytes back or farther", percent(row[: max(0, at - TRAINED + 1)].sum()), ""),
+            ("and outside of the picture", percent(row[:first].sum()), ""),
         ]
 
     return what_a_head_looks_for
@@ -324,16 +327,16 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
         for head, (colour, dash) in zip(range(len(s)), LINES, strict=False):
             name = f"head {head + 1}"
             common = {"legendgroup": name}
-            traces.append(_line(name, x + 1, above[head], colour, dash, "%{x:,.0f}: %{y:.2f}", **common))
+            traces.append(line(name, x + 1, above[head], colour, dash, "%{x:,.0f}: %{y:.2f}", **common))
             lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **common}
             drawn = np.maximum(below[head], LEAST)
-            traces.append(_line(name, x2 + 1, drawn, colour, dash, "%{x:,.0f}: %{y:.2g}", **lower))
+            traces.append(line(name, x2 + 1, drawn, colour, dash, "%{x:,.0f}: %{y:.2g}", **lower))
         every = [_grouped(found)[1] for found in scores[encoding].values()]
         low, high = max(LOWEST, min(v.min() for v in every)), max(v.max() for v in every)
         edge = {"legendgroup": "trained", "line": {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}}
-        traces.append(_line("training length", [TRAINED] * 2, [low, high], palette.LIMIT, **edge))
+        traces.append(line("training length", [TRAINED] * 2, [low, high], palette.LIMIT, **edge))
         lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **edge}
-        traces.append(_line("training length", [TRAINED] * 2, [LEAST, 1], palette.LIMIT, **lower))
+        traces.append(line("training length", [TRAINED] * 2, [LEAST, 1], palette.LIMIT, **lower))
         ticks = [1, 4, 16, 64, 256, 1024]
         axis = {"type": "log", "range": [0, np.log10(2048)], "tickvals": ticks, "tickformat": ","}
         layout = {
@@ -348,7 +351,7 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
         heads = range(len(s))
         return go.Figure(traces, layout), [
             *((f"resolution, head {head + 1}", f"{r[head]:.2g}", "") for head in heads),
-            *((f"256 back or farther, head {head + 1}", _percent(far[head]), "") for head in heads),
+            *((f"256 back or farther, head {head + 1}", percent(far[head]), "") for head in heads),
         ]
 
     return by_distance
@@ -389,8 +392,8 @@ def drift(found: dict[str, dict[str, np.ndarray]], moved: dict[str, np.ndarray])
         for layer, (colour, dash) in zip(range(1, len(of)), LINES, strict=False):
             name = f"layer {layer}"
             y = np.maximum(of[layer], LOW)
-            traces.append(_line(name, x, y, colour, dash, "%{x:,}: %{y:.2g}", legendgroup=name))
-            level = _line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", "%{y:.2g}")
+            traces.append(line(name, x, y, colour, dash, "%{x:,}: %{y:.2g}", legendgroup=name))
+            level = line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", "%{y:.2g}")
             traces.append(level | {"showlegend": False, "legendgroup": name, "line": {"color": colour, "width": 1}})
             traces[-1]["line"]["dash"] = "dot"
         layout = {
