@@ -211,7 +211,7 @@ def gates(text: Sequence[int], rows: dict[str, np.ndarray], block: int = 15):
 
 
 def _text_in_rows(text, places, z, share, bars, labels, title) -> tuple[list[dict], dict]:
-    """Traces and layout: rows of text shaded by z, with a bar beside each. places: (rows, columns), of bytes; -1: none."""
+    """Traces and layout: rows of text shaded by z, a bar beside each. places, of bytes: (rows, columns), -1 none."""
     characters = shown(text)
     rows, columns = places.shape
     spots = [(i, j, characters[places[i, j]]) for i in range(rows) for j in range(columns) if places[i, j] >= 0]
@@ -307,7 +307,7 @@ def _slots(blocks: np.ndarray, count: int, k: int) -> list[dict]:
     """Two rows of slots, with the blocks that stand in them: while landmarks are scored, and while they are read."""
     old = count - k
     scored = [f"≤ {old - 1}", *(str(b) for b in range(old, count))]
-    read = [str(b) if b >= 0 else "" for b in blocks]
+    read = [str(b) if b >= 0 else "–" for b in blocks]  # an empty text would take a neighbour's along: plotly
     z = np.array([[1.0] * (k + 1), [1.0 if b >= 0 else 0.0 for b in blocks]])
     flat = [[0, "rgba(128,134,145,0.08)"], [1, "rgba(200,89,10,0.35)"]]
     cells = {"type": "heatmap", "z": z, "x": np.arange(k + 1), "y": [0, 1], "colorscale": flat, "zmin": 0, "zmax": 1}
