@@ -19,7 +19,7 @@ def page(site):
     return functools.cache(lambda name: bs4.BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser"))
 
 
-@pytest.mark.parametrize("name", [*PAGES, "search.html", "genindex.html", "prf-prf.html"])
+@pytest.mark.parametrize("name", [*PAGES, "search.html", "genindex.html"])
 def test_no_page_has_an_id_twice(page, name):
     ids = [part["id"] for part in page(name).select("[id]")]
     assert sorted(ids) == sorted(set(ids))

@@ -130,7 +130,7 @@ SOUGHT = {
     "perplexity place": "01-the-length-problem#lex-by-place",
     "translation invariance": "notation-and-glossary#term-translation-invariance",
     "block_causal_attention": "06-blockwise-causal-attention#computing-it-at-the-cost-of-its-pairs",
-    "grouped_softmax": "notation-and-glossary#glossary",
+    "grouped_softmax": "the-library#lexviz.landmark.grouped_softmax",
 }
 
 

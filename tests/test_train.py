@@ -178,7 +178,7 @@ def test_the_same_seed_gives_the_same_curve_and_weights(settings):
 
 
 def test_the_live_preset_learns():
-    settings = replace(train.LIVE, steps=80)
+    settings = replace(train.LIVE, steps=160)
     _, history = trained(settings)
     assert history[0].loss == pytest.approx(math.log(256), abs=0.1)  # it knows nothing
     last = sum(curve(history)[-10:]) / 10
