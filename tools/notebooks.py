@@ -14,6 +14,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LINES = 15  # of a cell: longer ones are functions in lexviz
 BYTES = 200_000
+KEPT = ("tags", "slides", "teacher", "jupyter")  # metadata of cells: what the editions of `make course` are made by
 
 
 def pages() -> list[pathlib.Path]:
@@ -74,7 +75,7 @@ def strip(notebook: nbformat.NotebookNode) -> None:
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        cell.metadata = {name: cell.metadata[name] for name in KEPT if name in cell.metadata}
         if cell.cell_type == "code":
             cell.outputs = merge_streams(cell.outputs)
         for output in cell.get("outputs", ()):

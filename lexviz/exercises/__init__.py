@@ -1,0 +1,51 @@
+"""The exercises: `check` says in words what is wrong with an answer.
+
+    exercises.check("turned_score", turned_score)
+
+It tries the function that you have written on random inputs, twenty times over, and asks for properties; it never shows
+a solution. The checks of a chapter are in a module of their own, functions with the names of its exercises, which
+raise `Wrong` where an answer is.
+"""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from lexviz.exercises import ch01
+from lexviz.exercises.trial import Trial, Wrong
+
+CHAPTERS = (ch01,)
+CHECKS = {name: getattr(chapter, name) for chapter in CHAPTERS for name in chapter.__all__}
+TIMES = 20  # a check is repeated with other random numbers
+
+
+def check(name: str, answer: Callable) -> None:
+    """Try an answer to an exercise, and print what was found.
+
+    >>> def rest(first, whole, trained, length):
+    ...     raise NotImplementedError
+    >>> check("rest", rest)
+    rest: nothing to check yet. Write your answer in place of `raise NotImplementedError`.
+    """
+    print(f"{name}: {verdict(name, answer)}")
+
+
+def verdict(name: str, answer: Callable) -> str:
+    """What `check` prints: "right.", or in words what is wrong.
+
+    >>> verdict("rest", lambda first, whole, trained, length: whole)
+    'not yet. ...'
+    """
+    if name not in CHECKS:
+        raise ValueError(f"name is {name!r}; the exercises with a check are {', '.join(CHECKS)}")
+    if not callable(answer):
+        raise ValueError(f"answer is a {type(answer).__name__}; give the function itself, not what it returns")
+    try:
+        for time in range(TIMES):
+            CHECKS[name](Trial(answer), np.random.default_rng([zlib.crc32(name.encode()), time]))
+    except NotImplementedError:
+        return "nothing to check yet. Write your answer in place of `raise NotImplementedError`."
+    except Wrong as wrong:
+        return f"not yet. {wrong}"
+    return "right."
