@@ -10,11 +10,13 @@ import tomllib
 
 import pytest
 import torch
+import yaml
 from packaging.requirements import Requirement
 
 import notebooks
 import picture
 import ready
+import website
 from lexviz import positions
 from test_positions import HEADS, check_batch, check_chunk, scores
 
@@ -28,6 +30,15 @@ def test_every_pin_is_one_version_and_torch_is_the_one_that_the_book_is_made_wit
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] not in "# "]
     assert len(lines) == len(PINS)
     assert {pin.name: str(pin.specifier) for pin in PINS}["torch"] == "==2.13.0"
+
+
+def test_what_publishes_the_site_tests_it_first_as_ci_does():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text())["jobs"]
+    commands = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
+    assert commands == [".ci/run", "make book"]
+    (upload,) = [step["with"]["path"] for step in jobs["test"]["steps"] if "upload-pages" in step.get("uses", "")]
+    assert ROOT / upload == website.BUILD / "html"
+    assert jobs["publish"]["needs"] == "test"
 
 
 def test_no_pin_brings_cuda():

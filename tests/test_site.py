@@ -1,12 +1,16 @@
 """The website in a real browser: nothing from another host, no error, readable, at any width and in both themes."""
 
 import filecmp
+import functools
+import http.server
 import importlib.util
 import pathlib
 import re
+import threading
 
 import pytest
 
+import conftest
 import notebooks
 import pictures
 
@@ -199,3 +203,45 @@ def test_plotly_is_in_the_site_once_as_it_is_installed(site):
     package = pathlib.Path(importlib.util.find_spec("plotly").origin).parent
     (copy,) = site.rglob("plotly*.js")
     assert filecmp.cmp(copy, package / "package_data" / "plotly.min.js", shallow=False)
+
+
+@pytest.fixture(scope="module")
+def below(site):
+    """The site below a sub-path, as static hosts put it; what is missing there is answered by 404.html."""
+
+    class Host(conftest.Quiet):
+        def send_error(self, code, *arguments, **more):
+            page = (site / "404.html").read_bytes()
+            self.send_response(code)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page)
+
+    handler = functools.partial(Host, directory=site.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{site.name}"
+        server.shutdown()
+
+
+def test_the_site_works_below_a_sub_path(browser, below):
+    tab = browser.new_page()
+    wrong = []
+    tab.on("response", lambda answer: wrong.append(answer.url) if answer.status > 399 else None)
+    tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    tab.goto(f"{below}/index.html")
+    tab.wait_for_url(f"{below}/{CHAPTERS[0]}")
+    tab.locator("figure.lex .js-plotly-plot").first.wait_for()
+    tab.locator("a.right-next").click()
+    tab.wait_for_url(f"{below}/{CHAPTERS[1]}")
+    assert wrong == []
+    tab.close()
+
+
+@pytest.mark.parametrize("address", ["nowhere.html", "book/13-nowhere.html", "book/deep/er/nowhere.html"])
+def test_an_address_that_is_none_leads_home(browser, below, address):
+    tab = browser.new_page()
+    assert tab.goto(f"{below}/{address}").status == 404
+    tab.locator("#home").click()
+    tab.wait_for_url(f"{below}/{CHAPTERS[0]}")
+    tab.close()

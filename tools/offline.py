@@ -11,6 +11,7 @@ import shutil
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OWN = ROOT / "book" / "_static"
+EXTRA = ROOT / "book" / "extra"  # copied as it is to the top of the site
 TEMPLATES = ROOT / "tools" / "templates"
 
 # sphinx-mathjax-offline carries all of MathJax, 24 MB. The site needs two of its files: the build that draws AMS TeX
@@ -26,10 +27,11 @@ FILES = {
 def settings(app, config):
     """Where Sphinx finds the book's own style and script, and its page layout; all pages are written anew for them."""
     config.templates_path.append(str(TEMPLATES))
-    files = sorted(path for folder in (OWN, TEMPLATES) for path in folder.rglob("*.*"))
+    files = sorted(path for folder in (OWN, EXTRA, TEMPLATES) for path in folder.rglob("*.*"))
     config.pages_are_made_with = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
     if OWN.is_dir():
         config.html_static_path.append(str(OWN))
+    config.html_extra_path.append(str(EXTRA))
 
 
 def copy(app):

@@ -1,10 +1,12 @@
-"""Build the website: every chapter run (where `fresh` says that it must be), every warning an error."""
+"""Build the website: chapters run (where `fresh` says that they must be), every warning an error, pages guarded."""
 
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+
+import policy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -20,6 +22,8 @@ def build() -> int:
         # Sphinx remembers the pages that it has read, their warnings it forgets: without this, a second build
         # would find nothing to do and succeed.
         shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
+    else:
+        policy.apply(BUILD / "html")
     return code
 
 

@@ -29,6 +29,9 @@
     new MutationObserver(tell).observe(document.documentElement, { attributeFilter: ["data-mode"] });
     tell();
 
+    /* The theme's button prints by a handler in its tag, which the page's policy (tools/policy.py) lets nobody have. */
+    all(".btn-download-pdf-button").forEach((button) => button.addEventListener("click", () => print()));
+
     /* The theme takes the focus from these when they are pressed, also from a reader who has nothing but the focus. */
     for (const button of all(".theme-switch-button, .search-button, .primary-toggle, .secondary-toggle")) {
       button.blur = () => button.matches(":focus-visible") || HTMLElement.prototype.blur.call(button);
