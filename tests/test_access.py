@@ -31,6 +31,9 @@ def visit(browser, site):
         if tab.evaluate("typeof MathJax") != "undefined":
             tab.evaluate("MathJax.startup.promise.then(() => 0)")
         tab.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+        tab.evaluate(
+            "document.querySelectorAll('.toggle-hidden').forEach(folded => folded.classList.remove('toggle-hidden'))"
+        )
         for figure in tab.locator("figure.lex").all():
             figure.scroll_into_view_if_needed()
             tab.wait_for_function("root => root.dataset.state === 'ready'", arg=figure.element_handle())
@@ -106,9 +109,10 @@ def test_a_page_has_an_outline(page):
 
 # ---- with the keyboard ------------------------------------------------------------------------------------------
 
-# Everything that Tab is to reach, in the page's order.
+# Everything that Tab is to reach, in the page's order; of several choices the first, arrows lead to the others.
 STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")].filter(part =>
   part.tabIndex >= 0 && !part.disabled && part.checkVisibility({ visibilityProperty: true })
+    && (part.type !== "radio" || part === document.querySelector(`[name="${part.name}"]`))
     && !part.closest("dialog:not([open])"))"""
 
 # What has the focus: its place among the stops, and whether a reader can see where the focus is.

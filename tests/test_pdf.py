@@ -48,7 +48,7 @@ def chapters(site):
     """The articles of the website, without what a PDF leaves out."""
     soups = [bs4.BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser") for name in PAGES]
     for soup in soups:
-        for part in soup.select("a.headerlink, details.hide"):
+        for part in soup.select("a.headerlink, details.hide, .lex-choices, .lex-quiz :is(script, style)"):
             part.decompose()
     return [soup.article for soup in soups]
 
@@ -69,7 +69,7 @@ def test_nothing_ends_to_the_right_of_the_column_and_nothing_comes_from_another_
 def test_every_heading_is_a_bookmark_that_leads_to_its_page(book, texts, chapters):
     entries = list(bookmarks(book.outline))
     headings = sum(len(text.select("h1, h2, h3, h4, h5, h6")) for text in chapters)
-    solutions = sum(text.select_one("details") is not None for text in chapters)
+    solutions = sum(text.select_one("details, div.solution.dropdown") is not None for text in chapters)
     assert len(entries) == len(["Contents"]) + headings + len(["Solutions"]) + solutions
     for entry in entries:
         words = re.split(r"[^\w .,:?]", entry.title)[0]  # up to a formula or a sign that fonts draw otherwise

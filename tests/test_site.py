@@ -157,6 +157,9 @@ def test_the_search_finds_what_readers_look_for(visit, way):
 def test_a_page_can_be_read_in_both_themes_on_paper_and_on_a_phone(visit, page):
     tab = visit(page, color_scheme="light", reduced_motion="reduce")  # else colours are measured halfway
     tab.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+    tab.evaluate(
+        "document.querySelectorAll('.toggle-hidden').forEach(folded => folded.classList.remove('toggle-hidden'))"
+    )
     assert tab.evaluate(CONTRAST) == []
     tab.emulate_media(color_scheme="dark")
     tab.wait_for_function("document.documentElement.dataset.theme === 'dark'")

@@ -20,6 +20,7 @@ from sphinx import addnodes
 from sphinx.domains import Domain, ObjType
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+INNER = {"proof-content", "exercise-content", "solution-content"}
 AFTER = {"summary", "exercises", "read-next"}  # sections that speak of everything once more
 
 
@@ -73,8 +74,8 @@ def title(figure: bs4.Tag) -> str:
 
 
 def section(node: nodes.Node) -> str:
-    """The id of the section around a node; the text of a theorem is one of its own for sphinx-proof only."""
-    while not isinstance(node, nodes.section) or node["ids"] == ["proof-content"]:
+    """The id of the section around a node; the text of a theorem or exercise is one for its extension only."""
+    while not isinstance(node, nodes.section) or node["ids"][0] in INNER:
         node = node.parent
     return node["ids"][0]
 

@@ -1,7 +1,7 @@
-"""Sphinx extension: a chapter is run again when its cells, lexviz or the pins change, and only then.
+"""Sphinx extension: a chapter is run again when its cells, lexviz, questions or the pins change, and only then.
 
-jupyter-cache notices changed cells. The rest is in the cache's name, a fingerprint of lexviz and the pins, and the
-same fingerprint as a setting makes Sphinx read every page anew when it changes.
+jupyter-cache notices changed cells. The rest is in the cache's name, a fingerprint of lexviz, the questions and the
+pins, and the same fingerprint as a setting makes Sphinx read every page anew when it changes.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ def fingerprint() -> str:
     """Twelve hex digits over every file that a chapter's output depends on, its own cells aside."""
     files = [path for path in (ROOT / "lexviz").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     digest = hashlib.sha256()
-    for path in [*sorted(files), ROOT / "requirements.txt"]:
+    questions = sorted((ROOT / "book" / "questions").glob("*.json"))
+    for path in [*sorted(files), *questions, ROOT / "requirements.txt"]:
         digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

@@ -7,6 +7,7 @@ Chromium cannot yet write the page that a link leads to, so the book is printed 
 page each heading stands, the second has these numbers in its table of contents.
 """
 
+import copy
 import io
 import json
 import os
@@ -63,7 +64,7 @@ def chapter(page: bs4.BeautifulSoup, path: str, pages: list[str]) -> bs4.Tag:
     """The text of a page as a section of the document: ids made its own, links to other pages leading within."""
     text = page.select_one("article.bd-article")
     text.name, text["id"] = "section", name(path)
-    for useless in text.select("a.headerlink, details.hide"):
+    for useless in text.select("a.headerlink, details.hide, .lex-choices, .lex-quiz :is(script, style)"):
         useless.decompose()
     for key in ("id", "for", "aria-labelledby", "aria-describedby"):
         for part in text.select(f"[{key}]:not(svg *)"):  # a picture's ids, which are random, are its own affair
@@ -92,15 +93,21 @@ def solutions(chapters: list[bs4.Tag]) -> bs4.Tag:
     """What the chapters fold away, as a chapter of its own; where it stood, a link leads there."""
     new = bs4.BeautifulSoup('<section id="solutions"><h1>Solutions</h1></section>', "html.parser")
     for text in chapters:
-        for folded in text.select("details"):
-            place = f"solutions.{text['id']}"
-            folded.summary.decompose()
-            link = f'<p><a class="to-page" href="#{place}">Solutions</a></p>'
+        part = new.new_tag("section", id=f"solutions.{text['id']}")
+        part.append(new.new_tag("h2", string=heading(text)))
+        for number, folded in enumerate(text.select("details, div.solution.dropdown")):
+            place = f"{part['id']}.{number}"
+            if folded.name == "details":
+                said = folded.summary.extract().get_text()
+            else:  # its title says nothing but "Solution", as it follows the exercise
+                said = "Solution"
+                asked = folded.find_previous(class_="exercise").p
+                folded.p.replace_with(copy.copy(asked))
+            link = f'<p><a class="to-page" href="#{place}">{said}</a></p>'
             folded.insert_before(bs4.BeautifulSoup(link, "html.parser"))
-            part = new.new_tag("section", id=place)
-            part.append(new.new_tag("h2", string=heading(text)))
             part.append(folded.extract())
-            folded.name = "div"
+            folded.name, folded["id"] = "div", place
+        if part.div:
             new.section.append(part)
     return new.section.extract()
 

@@ -1,10 +1,11 @@
-"""The exercises: `check` says in words what is wrong with an answer.
+"""The exercises: `check` says in words what is wrong with an answer, `ask` shows questions to choose from.
 
     exercises.check("turned_score", turned_score)
+    exercises.ask("questions/03.json")
 
-It tries the function that you have written on random inputs, twenty times over, and asks for properties; it never shows
-a solution. The checks of a chapter are in a module of their own, functions with the names of its exercises, which
-raise `Wrong` where an answer is.
+`check` tries the function that you have written on random inputs, twenty times over, and asks for properties; it
+never shows a solution. The checks of a chapter are in a module of their own, functions with the names of its exercises,
+which raise `Wrong` where an answer is. Questions are told about in `lexviz.exercises.questions`.
 """
 
 import zlib
@@ -13,9 +14,13 @@ from collections.abc import Callable
 import numpy as np
 
 from lexviz.exercises import ch01
+from lexviz.exercises.questions import ask
 from lexviz.exercises.trial import Trial, Wrong
 
-CHAPTERS = (ch01,)
+__all__ = ["ask", "check", "verdict"]
+
+CHAPTERS = (ch01,)  # the modules with the checks of a chapter
+# All checks by the names of their exercises.
 CHECKS = {name: getattr(chapter, name) for chapter in CHAPTERS for name in chapter.__all__}
 TIMES = 20  # a check is repeated with other random numbers
 
