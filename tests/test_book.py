@@ -57,7 +57,7 @@ def small(tmp_path):
         shutil.copytree(notebooks.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "requirements.txt"):
         shutil.copy(notebooks.ROOT / name, tmp_path)
-    (tmp_path / "book").mkdir()
+    shutil.copytree(notebooks.ROOT / "book" / "extra", tmp_path / "book" / "extra")
     shutil.copy(notebooks.ROOT / "book" / "references.bib", tmp_path / "book")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/chapter\n")
     write_chapter(tmp_path, "# Chapter")
@@ -117,3 +117,14 @@ def test_a_figure_is_not_dropped_in_silence(small):
     returned, printed, _ = build(small)
     assert returned != 0
     assert "skipping unknown output mime type" in printed
+
+
+def test_the_repository_s_address_puts_a_button_on_chapters(small):
+    page = small / "_build" / "html" / "book" / "chapter.html"
+    assert build(small)[0] == 0
+    assert "mybinder" not in page.read_text()
+    config = small / "_config.yml"
+    config.write_text(config.read_text().replace('url: ""', "url: https://github.com/someone/some-book"))
+    assert build(small)[0] == 0
+    (link,) = re.findall(r'href="(https://mybinder[^"]*)"', page.read_text())
+    assert link == "https://mybinder.org/v2/gh/someone/some-book/main?urlpath=lab/tree/book/chapter.ipynb"
