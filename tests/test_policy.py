@@ -59,7 +59,7 @@ def test_another_script_and_another_host_are_refused(tab):
         document.head.append(Object.assign(document.createElement("script"), {textContent: "window.ran = 1"}));
         await fetch("http://127.0.0.2:9/").catch(() => {});
         const build = () => { try { new Function("window.ran = 1")(); } catch { said.push("eval"); } };
-        await new Promise(done => setTimeout(() => done(build()), 50));  // later: what a driver says itself may evaluate
+        await new Promise(done => setTimeout(() => done(build()), 50));  // a driver itself may evaluate
         return said;
     }"""
     assert {"script-src-elem", "connect-src", "eval"} <= set(tab.evaluate(refused))
