@@ -24,7 +24,7 @@ def test_the_list_is_shown_in_order_with_what_is_recorded():
         about = dict(zip(head, row, strict=True))
         run = plan[about["run"]]
         assert all(f"{key} {value}" in about["settings of its own"] for key, value in run["settings"].items())
-        assert about["measured"].split(", ") == run["evaluate"]
+        assert about["measured"] == ", ".join(run["evaluate"])
         assert (about["recorded"] == "not yet") == (about["run"] not in recorded)
 
 
