@@ -114,6 +114,11 @@ def test_retrieval_is_measured_by_length_by_k_and_by_what_chooses(texts, monkeyp
         made = None if row["k"] is None else lambda row=row: [LandmarkCache(1, row["k"], row["choose"], row["stingy"])]
         found = evaluate.perplexity(model, documents, row["length"], cache=made, chunk=measures.chunk(settings))
         assert row["perplexity"] == pytest.approx(found, abs=1e-4)
+    assert [row for row in rows if row in measures.reach(model, settings, texts)] == [
+        row
+        for row in rows
+        if row["k"] is None or (row["k"], row["choose"], row["stingy"]) == (4, "head and token", True)
+    ]
 
 
 def test_pass_keys_are_asked_by_length_filler_and_in_every_way(landmarks, monkeypatch):
@@ -170,8 +175,8 @@ def test_every_recorded_number_is_in_a_table():
     recorded = runs.results()
     words = set(tables.tables(recorded).replace(",", "").split())
     for about in recorded.values():
-        for row in about["results"].get("windows", []) + about["results"].get("retrieval", []):
-            assert f"{row['perplexity']:.3f}" in words
+        for kind in ("windows", "retrieval", "reach"):
+            assert all(f"{row['perplexity']:.3f}" in words for row in about["results"].get(kind, []))
         for row in about["results"].get("passkeys", []) + about["results"].get("passkey_ways", []):
             assert str("".join(row["right"]).count("1")) in words
         for row in about["results"].get("resolution", []):

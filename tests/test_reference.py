@@ -39,7 +39,10 @@ ELSEWHERE = {
     "evaluate.Trial": "evaluate.passkey_trials",
     "runs.make": "runs.results",
     **{f"runs.measures.{each}": "runs.results" for each in ("lengths", "places", "repeats", "resolution", "windows")},
-    **{f"runs.measures.{each}": "runs.results" for each in ("retrieval", "passkeys", "passkey_ways", "ask", "answers")},
+    **{
+        f"runs.measures.{each}": "runs.results"
+        for each in ("retrieval", "reach", "fetching", "passkeys", "passkey_ways", "ask", "answers")
+    },
     "explore.Figure.live": "explore.explore",
     "page.render": "explore.Figure",
     "exercises.trial.Wrong": "exercises.trial.near",

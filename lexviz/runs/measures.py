@@ -172,13 +172,26 @@ def retrieval(model: LanguageModel, settings: Settings, source: Corpus) -> list[
 
     `k` is null for dense attention over the whole window, as in training.
     """
-    documents = validation(settings, source, FAR, DOCUMENTS // 2)
     far = far_lengths(settings)
     asked = [(n, None, None, False) for n in far[:3]]
     asked += [(n, k, CHOICES[0], True) for k in FETCHED for n in far]
     asked += [(n, 4, choose, True) for choose in CHOICES[1:] for n in far[3::2]]
     asked += [(n, 4, CHOICES[0], False) for n in far[:4]]
-    found = []
+    return fetching(model, settings, source, asked)
+
+
+def reach(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
+    """Of `retrieval` what says how far a model reads, a quarter of its work: all at once, and with four blocks."""
+    far = far_lengths(settings)
+    asked = [(n, None, None, False) for n in far[:3]] + [(n, 4, CHOICES[0], True) for n in far]
+    return fetching(model, settings, source, asked)
+
+
+def fetching(
+    model: LanguageModel, settings: Settings, source: Corpus, asked: list[tuple[int, int | None, str | None, bool]]
+) -> list[dict]:
+    """Perplexity for each (length, k, what chooses the blocks, stingy positions)."""
+    documents, found = validation(settings, source, FAR, DOCUMENTS // 2), []
     for n, k, choose, stingy in asked:
         cache = None if k is None else caches(model, k, choose, stingy)
         perplexity = evaluate.perplexity(model, documents, n, cache=cache, chunk=chunk(settings))
@@ -239,5 +252,5 @@ def answers(model: LanguageModel, settings: Settings, length: int, pad: int, k: 
     return "".join(str(int(trial.right)) for trial in trials)
 
 
-KINDS = (lengths, places, repeats, resolution, windows, retrieval, passkeys, passkey_ways)  # all of them
+KINDS = (lengths, places, repeats, resolution, windows, retrieval, reach, passkeys, passkey_ways)  # all of them
 MEASURES = {each.__name__: each for each in KINDS}  # by the names that list.toml uses

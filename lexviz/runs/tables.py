@@ -82,7 +82,7 @@ def far(recorded: dict[str, dict]) -> Iterator[str]:
     for name, about in recorded.items():
         for row in about["results"].get("windows", []):
             found.setdefault(f"{name}, {row['mask']}", {})[row["length"]] = row["perplexity"]
-        for row in about["results"].get("retrieval", []):
+        for row in about["results"].get("retrieval", []) + about["results"].get("reach", []):
             how = "dense" if row["k"] is None else f"k={row['k']}, by {row['choose']}"
             how += "" if row["k"] is None or row["stingy"] else ", true positions"
             found.setdefault(f"{name}, {how}", {})[row["length"]] = row["perplexity"]
