@@ -1,7 +1,8 @@
-"""Sphinx extension: every statement and every proof has an address of its own, which derives from a name.
+"""Sphinx extension: every statement, proof and solution has an address of its own, which derives from a name.
 
 sphinx-proof gives all proofs the id "proof" and the text of all statements "proof-content", several on one page too.
 Here both are called after the labelled statement that they belong to: a proof belongs to the one before it.
+sphinx-exercise does the same with the texts of exercises and solutions, and counts solutions through the book.
 """
 
 import pathlib
@@ -9,6 +10,7 @@ import zlib
 
 from docutils import nodes
 from sphinx.util import logging
+from sphinx_exercise.nodes import is_extension_node, solution_node
 from sphinx_proof.nodes import NODE_TYPES, proof_node
 
 
@@ -28,8 +30,19 @@ def name_proofs(app, document):
             statement = None
 
 
+def name_exercises(app, document):
+    """Run on each page that was read."""
+    for node in document.findall(is_extension_node):
+        label = node["label"]
+        if isinstance(node, solution_node):
+            label = f"{node['target_label']}-solution"
+            node["ids"] = [label]
+        node[-1]["ids"] = [f"{label}-text"]
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("doctree-read", name_proofs, priority=100)  # before what counts sections
+    app.connect("doctree-read", name_exercises, priority=900)  # after sphinx-exercise has looked at them
     version = zlib.crc32(pathlib.Path(__file__).read_bytes())  # with another one, Sphinx reads all pages anew
     return {"env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}
