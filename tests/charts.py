@@ -14,6 +14,17 @@ def cells(name):
     return nbformat.read(notebooks.ROOT / "book" / f"{name}.ipynb", as_version=4).cells
 
 
+def solution(cells, label):
+    """What the solution of an exercise says, in its text and in what its code prints."""
+    begins = [cell.source.startswith(f"::::{{solution{kind}}} {label}\n") for cell in cells for kind in ("", "-start")]
+    first = begins.index(True) // 2
+    said = []
+    for cell in cells[first:]:
+        said += [cell.source] if cell.cell_type == "markdown" else [output.text for output in cell.outputs]
+        if cell.source.startswith(("::::{solution} ", "::::{solution-end}")):
+            return "\n".join(said)
+
+
 def made_in(cells, start="explore(", **names):
     """{id: figure} of the cells that begin with `start`; `names` are what they use."""
     calls = [cell.source for cell in cells if cell.source.startswith(start)]

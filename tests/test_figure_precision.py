@@ -235,24 +235,47 @@ def test_one_mixture_passes_a_loose_test_for_being_relative_and_the_other_does_n
 # ---- the chapter ------------------------------------------------------------------------------------------------
 
 
-def test_the_solutions_run_and_give_what_they_say(capsys):
-    names = {}
-    for cell in CELLS:
-        if cell.cell_type == "code" and "explore(" not in cell.source and "benchmark-cpu" not in cell.source:
-            exec(cell.source, names)
-    capsys.readouterr()
-    for solution in re.findall(r"```python\n(.*?)```", CELLS[-1].source, re.S):
-        exec(re.sub("^   ", "", solution, flags=re.M), names)
-    assert capsys.readouterr().out.split() == ["0.000000", "True"]
-
-
-def test_exercises_1_and_2_have_the_answers_that_their_solutions_give():
+def test_the_solutions_are_right_where_their_text_says_numbers():
     places = torch.tensor([2048, 2049, 2050, 2051]).half()
     assert places.tolist() == [2048, 2048, 2050, 2052]
     assert torch.tensor(1001).bfloat16().item() == 1000
     spacing = np.spacing(np.float32(2**22 + 1))
     assert spacing == 0.5
-    said = re.findall(r"(\d[\d,]*) in (float16|bfloat16|float32)", CELLS[-1].source)
+    said = charts.solution(CELLS, "ex-05-fixed-centre")
+    said = re.findall(r"(\d[\d,]*) in (float16|bfloat16|float32)", said)
     assert len(said) == 3
     for tokens, dtype in said:
         assert theory.longest(dtype, 64, centred=False) == int(tokens.replace(",", ""))
+    assert "worst score off by 0.000000" in charts.solution(CELLS, "ex-05-recentred")
+    assert "the same scores: True" in charts.solution(CELLS, "ex-05-halves")
+
+
+def test_what_the_solution_says_of_one_distance():
+    """The chapter's table of section 6 at other distances, from its own `encode`."""
+    names = {"torch": torch, "theta": torch.from_numpy(theory.angles(64))}
+    names["xi"] = torch.from_numpy(theory.decay_rates(64))
+    exec(next(cell.source for cell in CELLS if "def encode(" in cell.source), names)
+
+    def row(rotation, scale, distance):
+        one = torch.tensor([1.0, 0.0] * 32 if rotation == "neighbours" else [1.0] * 32 + [0.0] * 32).double()
+        ends = [[names["encode"](one, n + far, rotation, scale, sign) for far, sign in ((distance, 1), (0, -1))]
+                for n in (0, 10, 100, 500)]  # fmt: skip
+        return [round((query @ key).item(), 2) for query, key in ends]
+
+    said = charts.solution(CELLS, "ex-05-one-distance")
+    for distance, mixed, other in ((3, "{} to {} instead of {}", None), (10, "{} to {}", "{}, instead of {}")):
+        right = row("halves", "halves", distance)[0]
+        wrong, nearly = row("halves", "neighbours", distance), row("neighbours", "halves", distance)
+        assert mixed.format(min(wrong), max(wrong), right) in said
+        assert len(set(nearly)) == 1
+        assert (nearly[0] == right) if other is None else (other.format(nearly[0], right) in said)
+    far = [row(*layouts, 1000) for layouts in (("halves", "neighbours"), ("neighbours", "halves"))]
+    assert min(abs(np.array(far) - row("halves", "halves", 1000)[0]).min(1)) > 1
+
+
+def test_what_the_solution_says_of_the_base():
+    said = charts.solution(CELLS, "ex-05-twice-the-base")
+    found = re.findall(r"B = +(\d+): at 256 ([\d.]+), at 1,024 ([\d.]+)", said)
+    near, far = ({int(base): float(row[column]) for base, *row in found} for column in (0, 1))
+    assert max(near.values()) < 1.03 * min(near.values())  # next to nothing, hardly anything
+    assert far[1024] > 1.3 * far[512] > 1.3 * 1.2 * far[128]
