@@ -247,7 +247,7 @@ def test_the_solutions_are_right_where_their_text_says_numbers():
     for tokens, dtype in said:
         assert theory.longest(dtype, 64, centred=False) == int(tokens.replace(",", ""))
     assert "worst score off by 0.000000" in charts.solution(CELLS, "ex-05-recentred")
-    assert "the same scores: True" in charts.solution(CELLS, "ex-05-halves")
+    assert "the same scores: True" in charts.solution(CELLS, "ex-05-halves-scores")
 
 
 def test_what_the_solution_says_of_one_distance():

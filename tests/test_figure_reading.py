@@ -257,12 +257,12 @@ def test_the_solutions_give_what_their_text_says():
     last = masks.block_causal(512)
     assert 24 * 512 + 511 + 1 == 12_800 == 16_384 - _iterate(last.first_key, 16_383, 24)
     assert _iterate(last.first_key, 16_383, 31) == 0 < _iterate(last.first_key, 16_383, 30)
-    assert re.findall(r"^\d+ (\w+)$", charts.solution(CELLS, "ex-06-heard"), re.M) == ["True"] * 4
+    assert re.findall(r"^\d+ (\w+)$", charts.solution(CELLS, "ex-06-heard-of"), re.M) == ["True"] * 4
     shares = re.findall(r"0\.\d{4}", charts.solution(CELLS, "ex-06-rare-distances"))
     (first, *training), (nearest, *blocks) = np.array(shares, dtype=float).reshape(2, 5)
     assert nearest / first == pytest.approx(2 / 3, abs=0.02)  # distance 0 loses a third
     assert np.allclose(np.array(blocks[1:3]) / training[1:3], 4 / 3, atol=0.02)  # 32 and 48; 63 has too few digits
-    sizes = charts.solution(CELLS, "ex-06-mask")
+    sizes = charts.solution(CELLS, "ex-06-sees")
     assert re.findall(r"blocks of (\d+): largest distance (\d+)", sizes) == [("8", "15"), ("16", "31")]
 
 

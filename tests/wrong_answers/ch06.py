@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of chapter 6, as one makes them."""
+"""Mistakes that are made in the exercises of chapter 6."""
 
 import torch
 from torch.nn import functional
@@ -34,10 +34,9 @@ def segment_and_memory_each_time(i, s, m, layers):
     return min(i, layers * (m + s - 1)) + 1
 
 
-def _blocks(q, k, v, h, back, sees=None, pad=True):
+def _blocks(q, k, v, h, back, sees=None):
     length = q.shape[2]
-    more = -length % h if pad else 0
-    q, k, v = (functional.pad(x, (0, 0, 0, more)) for x in (q, k, v))
+    q, k, v = (functional.pad(x, (0, 0, 0, -length % h)) for x in (q, k, v))
     q = q.unflatten(2, (-1, h))
     k, v = (functional.pad(x, (0, 0, back * h, 0)).unfold(2, (back + 1) * h, h).mT for x in (k, v))
     if sees is None:
@@ -56,11 +55,12 @@ def the_future_of_the_own_block(q, k, v, h, back):
     return _blocks(q, k, v, h, back, sees)
 
 
-def whole_blocks_only(q, k, v, h, back):
-    sees = torch.ones(h, (back + 1) * h).tril(back * h).bool().repeat(q.shape[2] // h, 1, 1)
+def the_rest_left_out(q, k, v, h, back):
+    length = q.shape[2] // h * h
+    sees = torch.ones(h, (back + 1) * h).tril(back * h).bool().repeat(length // h, 1, 1)
     for block in range(back):
         sees[block, :, : (back - block) * h] = False
-    return _blocks(q, k, v, h, back, sees, pad=False)
+    return _blocks(q[:, :, :length], k[:, :, :length], v[:, :, :length], h, back, sees)
 
 
 def one_block_always(q, k, v, h, back):
@@ -72,7 +72,7 @@ def every_pair(q, k, v, h, back):
 
 
 WRONG = {
-    "blocks_back": [zeros_are_seen, the_future_of_the_own_block, whole_blocks_only, one_block_always, every_pair],
+    "blocks_back": [zeros_are_seen, the_future_of_the_own_block, the_rest_left_out, one_block_always, every_pair],
     "heard_of": [
         the_memory_each_time,
         whole_segments_from_the_start,

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of chapter 7, as one makes them."""
+"""Mistakes that are made in the exercises of chapter 7."""
 
 import math
 
