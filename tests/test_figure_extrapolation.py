@@ -496,32 +496,34 @@ def test_every_figure_of_the_chapter_fits_a_page():
 # ---- its solutions ----------------------------------------------------------------------------------------------
 
 
-def solved(number, names, capsys):
-    """What the code of a solution prints."""
-    text = next(cell.source for cell in CHAPTER if "Solutions" in cell.source)
-    code = re.sub(r"^   ", "", re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number], flags=re.M)
-    exec(code, names)
-    return capsys.readouterr().out
-
-
-def test_the_solution_to_exercise_2_runs(capsys):
-    first, later = solved(0, {"recorded": RECORDED, "np": np}, capsys).splitlines()
-    measured, predicted = numbers(first)
+def test_the_solutions_give_what_their_text_says():
+    measured, predicted = numbers(charts.solution(CHAPTER, "ex-08-places").split("first block:")[1].splitlines()[0])
     assert measured > predicted + 0.1  # the opening lines of files
-    measured, predicted = numbers(later)
+    measured, predicted = numbers(charts.solution(CHAPTER, "ex-08-places").split("later ones:")[1].splitlines()[0])
     assert measured == pytest.approx(predicted, abs=0.01)
+    alike = re.findall(r"bytes at a time: ([\d.]+)", charts.solution(CHAPTER, "ex-08-perplexity-at"))
+    assert len(alike) == 3
+    assert len(set(alike)) == 1
+    usual, worse = re.findall(r"^\d\.\d\d$", charts.solution(CHAPTER, "ex-08-blocks-law"), re.M)
+    assert float(worse) / float(usual) == pytest.approx(0.95, abs=0.01)  # it falls by nearly 5 per cent
+    said = re.search(
+        r"in pairs -(\S+) ± (\S+), not in pairs ± (\S+)", charts.solution(CHAPTER, "ex-08-paired-difference")
+    )
+    mean, in_pairs, apart = map(float, said.groups())
+    assert in_pairs < mean < apart / 3  # nothing remains
+    steep, flat = re.findall(r"resolution (0\.\d+)", charts.solution(CHAPTER, "ex-08-resolution-of"))
+    assert float(steep) > 100 * float(flat)
+    rope, xpos, alibi = map(float, re.findall(r"saves (\S+)", charts.solution(CHAPTER, "ex-08-warning")))
+    assert max(rope, xpos) < 0.03
+    assert alibi > 3 * max(rope, xpos)
 
 
 @pytest.mark.full
-def test_the_solutions_to_exercises_3_and_4_run(capsys):
-    names = {"evaluate": evaluate, "np": np}
-    names["models"] = {name: runs.load(f"{name.lower()}-0") for name in BEST[:3]}
+def test_the_solution_that_is_not_run_on_the_page_runs(capsys):
+    names = {"evaluate": evaluate, "models": {"ALiBi": runs.load("alibi-0")}}
     names["documents"] = evaluate.first_parts(corpus.load().validation, 4096)[:40]
-    (cell,) = (cell for cell in CHAPTER if cell.source.startswith("def twice"))
-    exec(cell.source, names)
-    rope, xpos, alibi = numbers(solved(1, names, capsys))
-    assert max(rope, xpos) < 0.03
-    assert alibi > 3 * max(rope, xpos)
-    saved = numbers(solved(2, names, capsys))
+    (code,) = re.findall(r"```python\n(.*?)```", charts.solution(CHAPTER, "ex-08-farther"), re.DOTALL)
+    exec(code, names)
+    saved = numbers(capsys.readouterr().out)
     assert saved == sorted(saved, reverse=True)
     assert saved[1] > 0.03

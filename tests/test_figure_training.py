@@ -7,13 +7,11 @@ import re
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional
 
 import charts
-from lexviz import corpus, explore, runs, train
+from lexviz import explore, runs, train
 from lexviz.figures import training
 from lexviz.train import LAPTOP, LIVE, Entry, Settings
 
@@ -303,10 +301,15 @@ def test_what_the_chapter_says_of_the_recorded_curves():
     assert sinusoidal[100:].mean() > 1.15 * xpos[100:].mean()  # and stays higher
 
 
-def test_the_solution_to_exercise_4_runs(capsys):
-    text = next(cell.source for cell in CHAPTER if "Solutions" in cell.source)
-    code = re.sub(r"^   ", "", re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), flags=re.M)
-    draw = train.text(LIVE, corpus.load())
-    names = {"train": train, "settings": LIVE, "device": "cpu", "draw": draw, "torch": torch, "F": functional}
-    exec(code, names)
-    assert float(capsys.readouterr().out) < 0.5
+def test_the_solutions_give_what_their_text_says():
+    (highest,) = re.findall(r"highest (\d\.\d+)", charts.solution(CHAPTER, "ex-07-learning-rate"))
+    assert float(highest) == pytest.approx(2 / 3, abs=0.01)  # two thirds, and no more
+    losses = re.findall(r"own (\d\.\d+), section 4 (\d\.\d+)", charts.solution(CHAPTER, "ex-07-clipped"))
+    assert len(losses) == 3
+    assert all(own == theirs for own, theirs in losses)
+    curve = dict(re.findall(r"step (\d+): loss (\d\.\d)", charts.solution(CHAPTER, "ex-07-too-good")))
+    assert float(curve["21"]) < LEVELS["after two"]  # after twenty steps
+    assert float(curve["41"]) < 0.5
+    text = charts.solution(CHAPTER, "ex-07-how-often")
+    read = [preset.steps * preset.batch * preset.length / 1e6 for preset in (LIVE, LAPTOP, train.GPU)]
+    assert [f"{million:.{digits}f}" in text for million, digits in zip(read, (2, 1, 1), strict=True)] == [True] * 3
