@@ -239,17 +239,28 @@ def scores_by_distance(
         tokens = document[None, :length].to(_device(model))
         for i, layer in enumerate(model.look(tokens, mask)):
             for window in layer.windows:
-                queries, keys = window.scores.shape[-2:]
-                m = window.first_query + torch.arange(queries)[:, None]
-                distance = m - window.first_key - torch.arange(keys)  # (queries, keys)
+                nearest = window.first_query - window.first_key - window.scores.shape[-1] + 1  # below 0: of later keys
                 found = window.scores[0].cpu().double()  # (heads, queries, keys)
-                allowed = (found[0] > -torch.inf) & (distance >= 0)
-                total[i].index_add_(1, distance[allowed], found[:, allowed])
+                allowed = found > -torch.inf
+                sums = _diagonals(found.masked_fill(~allowed, 0))[:, max(-nearest, 0) :]  # of distance 0, or nearest on
+                here = slice(max(nearest, 0), max(nearest, 0) + sums.shape[1])
+                total[i, :, here] += sums
                 if i == 0:
-                    count += torch.bincount(distance[allowed], minlength=length)
+                    count[here] += _diagonals(allowed[:1].double())[0, max(-nearest, 0) :]
     if not count.any() or not count[: int(count.nonzero().max()) + 1].all():
         raise ValueError(f"mask is {mask or config.mask}; with it some distances have no pair of bytes")
     return (total / count).numpy()[..., : int(count.nonzero().max()) + 1]
+
+
+def _diagonals(x: Tensor) -> Tensor:
+    """Sums over the diagonals of (heads, queries, keys): (heads, queries + keys - 1), from the last key's on.
+
+    >>> _diagonals(torch.tensor([[[1, 10, 100], [2, 20, 200]]]))
+    tensor([[100, 210,  21,   2]])
+    """
+    queries, keys = x.shape[-2:]
+    shifted = F.pad(x.flip(-1), (0, queries)).flatten(1)[:, :-queries]  # each row one farther on
+    return shifted.unflatten(1, (queries, queries + keys - 1)).sum(1)
 
 
 def measured_resolution(

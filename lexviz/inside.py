@@ -107,7 +107,7 @@ def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, ma
             raise ValueError(f"{name} is {places}; it must be a range of step 1 within 0 .. {n - 1}")
     found = np.zeros((config.layers, config.heads, len(queries), len(keys)), dtype=np.float32)
     tokens = tokens[: queries.stop]  # what comes later is not seen from here
-    for i, layer in enumerate(model.look(tokens[None], mask)):
+    for i, layer in enumerate(model.look(tokens[None], mask, first=queries.start)):
         for query, key, _, weights in _between_bytes(model, layer):
             q = slice(max(query, queries.start), min(query + weights.shape[-2], queries.stop))
             k = slice(max(key, keys.start), min(key + weights.shape[-1], keys.stop))
@@ -136,7 +136,7 @@ def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | No
     if last > n:
         raise ValueError(f"last is {last}; tokens has {n}")
     found = torch.zeros(config.layers, config.heads, n, dtype=torch.float64)
-    for i, layer in enumerate(model.look(tokens[None], mask)):
+    for i, layer in enumerate(model.look(tokens[None], mask, first=n - last)):
         for query, key, _, weights in _between_bytes(model, layer):
             first = max(n - last - query, 0)  # earlier rows of the window are not asked for
             for m, row in enumerate(weights[0, :, first:].unbind(1), query + first):  # (heads, keys)

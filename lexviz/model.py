@@ -166,10 +166,11 @@ class LanguageModel(nn.Module):
         return self.predict(self.norm(x))
 
     @torch.no_grad()
-    def look(self, tokens: Tensor, mask: Mask | None = None) -> Iterator[Layer]:
+    def look(self, tokens: Tensor, mask: Mask | None = None, first: int = 0) -> Iterator[Layer]:
         """Layer by layer: what enters, and the attention map with its scores, in pieces. Nothing is kept.
 
-        A landmark model's map is one piece, over the tokens with landmarks among them.
+        The pieces begin with query `first`: earlier rows of the map are not computed. A landmark model's map is one
+        piece, all of it, over the tokens with landmarks among them.
 
         >>> from lexviz.positions import Rope
         >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2))
@@ -182,7 +183,8 @@ class LanguageModel(nn.Module):
             raise ValueError(f"mask is {mask}; landmark models take none: give mask=None")
         mask = mask or self.config.mask
         x, _ = self._embed(tokens, None)
-        for block in self.blocks:
+        for before, block in zip((None, *self.blocks), self.blocks, strict=False):
+            x = x if before is None else before(x, mask, self.position)
             normed = block.norm_attention(x)
             q, k, v = block.heads(normed, normed)
             if self.config.landmark_block:
@@ -192,8 +194,8 @@ class LanguageModel(nn.Module):
                 )[1]
                 yield Layer(x, iter([attention.Window(0, 0, scores, weights)]))
             else:
-                yield Layer(x, attention.windows(q, k, mask, self.position))
-            x = block(x, mask, self.position)
+                pieces = attention.windows(q[:, :, first:], k, mask, self.position)  # queries stand at the end
+                yield Layer(x, (piece._replace(first_query=first + piece.first_query) for piece in pieces))
 
     def caches(self, mask: Mask | None = None) -> list:
         """An empty cache for each layer: keys and values, or for a landmark model blocks, of which 4 are fetched.

@@ -162,6 +162,19 @@ def test_look_shows_what_forward_does(encoding, mask):
     assert layer == 1
 
 
+@pytest.mark.parametrize("mask", [masks.causal(), masks.block_causal(16), masks.strided(5)], ids=str)
+@pytest.mark.parametrize("first", [1, 37, 149])
+def test_look_leaves_out_earlier_rows_if_asked_to(mask, first):
+    model, tokens = make(), text(150)
+    for whole, part in zip(model.look(tokens, mask), model.look(tokens, mask, first), strict=True):
+        assert torch.equal(whole.hidden, part.hidden)
+        rows = attention.whole(list(whole.windows), 150, 150)[:, :, first:]
+        pieces = list(part.windows)
+        assert pieces[0].first_query == first
+        found = attention.whole([piece._replace(first_query=piece[0] - first) for piece in pieces], 150 - first, 150)
+        assert torch.allclose(found, rows, rtol=1e-6, atol=1e-9)
+
+
 def test_look_goes_layer_by_layer_and_keeps_nothing():
     model = make()
     calls = []
