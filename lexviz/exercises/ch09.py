@@ -4,7 +4,7 @@ import numpy as np
 
 from lexviz.exercises.trial import Trial, Wrong, near, shaped
 
-__all__ = ["mean_by_distance", "tile_shares", "nearsighted_weights"]
+__all__ = ["mean_by_distance", "nearsighted_weights", "tile_shares"]
 
 
 def mean_by_distance(answer: Trial, rng) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from lexviz.exercises.trial import Trial, Wrong, near, shaped
 
-__all__ = ["slots_read", "landmark_gradients", "shifted_scores"]
+__all__ = ["landmark_gradients", "shifted_scores", "slots_read"]
 
 
 def slots_read(answer: Trial, rng) -> None:
@@ -19,16 +19,16 @@ def slots_read(answer: Trial, rng) -> None:
     if list(found.values()) != sorted(found.values()):
         raise Wrong(f"{case}, a later block stands before an earlier one.")
     if count <= k:
-        near(list(found.values()), list(found), f"{case}, every block is fetched and none is old: none has to move from "
-             "where it stood in the text, and queries follow right behind the last.")  # fmt: skip
+        why = "every block is fetched and none is old: none has to move from its place in the text, and queries follow"
+        near(list(found.values()), list(found), f"{case}, {why} right behind the last.")
         return
     if max(found.values()) > k or min(found.values()) < 0:
         raise Wrong(f"{case}, a block stands in a slot that does not exist. There are k + 1 of them, from 0 on.")
     old = [slot for b, slot in found.items() if b < count - k]
     near(old, list(range(len(old))), f"{case}, the old blocks among the fetched ones do not fill the slots from 0 on.")
     recent = [slot for b, slot in found.items() if b >= count - k]
-    near(recent, list(range(len(old) + 1, len(found) + 1)), f"{case}, the recent blocks do not stand where they should: "
-         "behind the old ones, one slot being left free in between.")  # fmt: skip
+    why = "the recent blocks do not stand where they should: behind the old ones, one slot being left free in between."
+    near(recent, list(range(len(old) + 1, len(found) + 1)), f"{case}, {why}")
 
 
 def landmark_gradients(answer: Trial, rng) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from lexviz.exercises.trial import Trial, Wrong, near, shaped
 
-__all__ = ["squares", "together", "looked_at"]
+__all__ = ["looked_at", "squares", "together"]
 
 
 def squares(answer: Trial, rng) -> None:
