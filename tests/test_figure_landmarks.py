@@ -289,3 +289,12 @@ def test_edge_cases_are_right_here_and_wrong_as_shown():
     assert [line.split()[-1] for line in printed("3 blocks, k = 3")] == ["overlap", "apart", "apart"]
     for line in printed("k = 1: the first token"):
         assert numbers(line)[1] == numbers(line)[-1]
+
+
+def test_the_solutions_say_what_their_cells_print():
+    assert [line.endswith("True") for line in printed("pieces of  1")] == [True, True, False, False]
+    slots = [line.split("in slots ")[1] for line in printed("blocks [2, 7, 8, 11]")[:2]]
+    assert printed("slots_read: right.")[1] == " ".join(slots)
+    # *How much can one read?*: slots, an unfinished block, the chunk
+    assert [2048 - (k + 1) * 64 - 63 for k in (4, 16)] == [1665, 897]
+    assert max(k for k in range(99) if (k + 1) * 64 + 63 + 1 <= 2048) == 30

@@ -2,9 +2,9 @@
 
 import ast
 import functools
+import itertools
 import math
 import re
-import textwrap
 
 import numpy as np
 import pytest
@@ -391,18 +391,36 @@ def test_the_theorem_on_both_sides():
         assert np.linalg.eigvalsh(fading * np.cos(theta * d)).min() > 0
 
 
-SOLUTIONS = next(cell.source for cell in CELLS if "<summary>Solutions" in cell.source)
+# ---- the chapter's exercises ------------------------------------------------------------------------------------
 
 
-def test_the_solutions_run_and_give_what_they_say(capsys):
-    squares, groups = (textwrap.dedent(code) for code in re.findall(r"```python\n(.*?)```", SOLUTIONS, re.S))
-    names = defined("text", "recall", "line", "softmax_attention", "features", "linear", "corrected")
-    exec(squares, names)
-    exec(groups, names)
-    of_squares, of_corrected, *rows = capsys.readouterr().out.splitlines()
-    assert float(of_squares.split()[3]) > 0.9
-    assert float(of_corrected.split()[3]) == pytest.approx(1 / 7, abs=0.02)
-    one, *_, every = (row.split() for row in rows)
-    assert one[2] == "1.00"
-    assert int(one[1]) == pytest.approx(409, rel=0.1)
-    assert every[1] == "4128"
+def test_what_the_solutions_say_is_what_their_cells_print():
+    squares, with_correction = recalled("squares"), recalled("with correction")
+    assert squares[2] > 0.9
+    assert with_correction[2] == pytest.approx(1 / 7, abs=0.02)
+    rows = [[float(x) for x in line] for line in lines(r"^ +(\d+) +(\d+) +(\d\.\d\d) +(\d+) +(\d\.\d\d)$")]
+    opened, scores, found, noisy_scores, noisy_found = zip(*rows, strict=True)
+    assert opened == (1, 2, 4, 8, 16, 32)
+    assert set(found) == {1}
+    assert scores[0] / 4096 == pytest.approx(1 / 20, abs=0.005)
+    assert f"a full search finds {noisy_found[-1]:.2f} of the right ones" in PROSE
+    assert noisy_found[0] < noisy_found[-1] / 2
+    assert noisy_found[3] > 0.9 * noisy_found[-1]
+    assert noisy_scores[3] / 4096 == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_the_best_matrix_gives_back_more_than_it_does_exactly():
+    half = {}
+    for size, found in lines(r"^d = (\d+), recall of (.*)$"):
+        d, back = int(size), [(int(n), float(share)) for n, share in re.findall(r"(\d+): (\S\.\d\d)", found)]
+        assert [share for n, share in back if n <= d] == [1, 1]
+        (n, above), (m, below) = next(pair for pair in itertools.pairwise(back) if pair[1][1] < 0.5)
+        half[d] = n * (m / n) ** ((above - 0.5) / (above - below)) / d  # where the line between two lengths is at half
+    assert "up to some $3d$, $4d$ and $6d$ tokens" in PROSE
+    assert list(half) == [16, 32, 64]
+    assert list(half.values()) == [pytest.approx(3, abs=0.5), pytest.approx(4.5, abs=0.6), pytest.approx(6, abs=0.7)]
+
+
+def test_what_is_kept_grows_or_does_not_as_the_map_is_said_to_show():
+    grow = {name for name in wider.MECHANISMS if wider.kept(name, 65536, 128) > wider.kept(name, 1024, 128)}
+    assert grow == {"causal", "strided", "fixed", "BigBird", "memorising", "kNN-LM", "landmarks"}

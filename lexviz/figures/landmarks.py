@@ -59,7 +59,7 @@ READERS = {"token 6": 6, "token 7": 7, "landmark 8": 8}
 def grouped_softmax(query, steps, token, score):
     """Nine tokens, 2, 5 and 8 of them landmarks (L), as a query sees them: their scores, in the colours of their
     groups; the softmax over the top group, in which landmarks gate; the softmax within each other block; and the
-    product, beside the plain softmax. All scores are 0 but that of the chosen token.
+    product, beside the plain softmax (rings). All scores are 0 but that of the chosen token.
 
     Orange is the top group: the ordinary tokens of the query's own block, and the landmarks of the blocks before. Blue
     and green are the tokens of blocks 0 and 1. Grey takes no part: what comes after the query, and the landmark of its
