@@ -85,8 +85,8 @@ def test_a_number_beside_a_figure_stands_behind_the_link_that_opens_it():
     assert sum(len(says) for _, _, says in quoted()) == sum(len(READOUT.findall(line)) for line in lines) > 30
 
 
-def test_the_lecture_says_what_its_figures_show(site, browser):
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
+def test_the_lecture_says_what_its_figures_show_and_they_fit_a_projector(site, browser):
+    tab = browser.new_page(viewport={"width": 1920, "height": 1080})
     for page, address, says in quoted():
         if not says:
             continue
@@ -96,6 +96,7 @@ def test_the_lecture_says_what_its_figures_show(site, browser):
         tab.wait_for_function("id => document.getElementById(id).dataset.state === 'ready'", arg=f"lex-{name}")
         root = tab.locator(f"#lex-{name}")
         assert root.locator(".lex-note").text_content() == "", address
+        assert root.bounding_box()["height"] <= 1080, address
         terms, values = (root.locator(f".lex-readouts {part}").all_text_contents() for part in ("dt", "dd"))
         shown = dict(zip(terms, values, strict=True))
         for term, value in says.items():
