@@ -51,6 +51,10 @@ def measure() -> dict:
         print("peak memory, bytes:", found["peak"])
         for name, length, pairs, seconds in attention.costs():
             found["costs"].append({"name": name, "length": length, "pairs": pairs, "seconds": seconds})
+        found["decoding"] = [
+            {"name": name, "heads": heads, "head_dim": head_dim, "length": length, "seconds": seconds}
+            for name, heads, head_dim, length, seconds in landmark.decoding_costs()
+        ]
     return found
 
 

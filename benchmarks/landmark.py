@@ -1,14 +1,18 @@
 """Landmark attention: the softmax in groups against plain and naive ones, and decoding against dense attention."""
 
+import statistics
+import time
+
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks.attention import DEVICE, HEAD_DIM, HEADS
+from benchmarks.attention import DEVICE, HEAD_DIM, HEADS, synchronize
 from lexviz.landmark import LandmarkCache, grouped_softmax
 from lexviz.positions import Rope
 
 TOKENS, BLOCKS = 1024, 32
 CACHED, BLOCK, FETCHED = 32768, 50, 4
+WINDOW, SIZES = 256, ((HEADS, HEAD_DIM), (8, 128))
 
 
 def naive_grouped_softmax(scores, is_landmark):
@@ -50,21 +54,22 @@ def measurements():
 
     for heads, head_dim, layers in (8, 128, 1), (HEADS, HEAD_DIM, 4):  # as in the paper's model; as elsewhere here
         what = f"retrieval, {CACHED} tokens cached"
-        yield what, f"dense, {heads} heads of {head_dim}", *decoding(heads, head_dim, layers)
+        yield what, f"dense, {heads} heads of {head_dim}", *decoding(heads, head_dim, layers)[:2]
 
 
-def decoding(heads: int, head_dim: int, layers: int):
+def decoding(heads: int, head_dim: int, layers: int, cached: int = CACHED):
     """A new token's attention: ours fetches blocks, theirs looks at all keys, and has nothing to rotate or to store.
 
-    In several layers where one layer's keys are so few that they would stay in a large processor cache.
+    The third looks at the last keys only. In several layers where one layer's keys are so few that they would stay in a
+    large processor cache.
     """
     position = Rope(head_dim)
     q, k, v = torch.randn(3, 1, heads, 1, head_dim, device=DEVICE).unbind()
-    stored = torch.randn(layers, 2, 1, heads, CACHED, head_dim, device=DEVICE)
+    stored = torch.randn(layers, 2, 1, heads, cached, head_dim, device=DEVICE)
     caches = [LandmarkCache(BLOCK, FETCHED, choose="head") for _ in range(layers)]  # for one token as for each token
     with torch.no_grad():
         for cache, (keys, values) in zip(caches, stored, strict=True):
-            for t in range(0, CACHED, 512):
+            for t in range(0, cached, 512):
                 some, more = keys[:, :, t : t + 512], values[:, :, t : t + 512]
                 cache.attend(some, some, more, position)
 
@@ -78,4 +83,33 @@ def decoding(heads: int, head_dim: int, layers: int):
             for keys, values in stored:
                 scaled_dot_product_attention(q, keys, values)
 
-    return ours, theirs
+    def window():
+        with torch.no_grad():
+            for keys, values in stored:
+                scaled_dot_product_attention(q, keys[:, :, -WINDOW:], values[:, :, -WINDOW:])
+
+    return ours, theirs, window
+
+
+def decoding_costs(rounds: int = 31, layers: int = 4):
+    """Of each size and length: (name, heads, head_dim, length, seconds a layer), for the book's figure; one thread.
+
+    They take turns, as in `ratio`; a single token is too little work for more threads.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for heads, head_dim in SIZES:
+        for length in (2**e for e in range(10, 17)):
+            runs = dict(
+                zip(("landmarks", "all at once", "window"), decoding(heads, head_dim, layers, length), strict=True)
+            )
+            times = {name: [] for name in runs}
+            for _ in range(rounds):
+                for name, run in runs.items():
+                    start = time.perf_counter()
+                    run()
+                    synchronize()
+                    times[name].append(time.perf_counter() - start)
+            for name, each in times.items():
+                yield name, heads, head_dim, length, statistics.median(each) / layers
+    torch.set_num_threads(threads)

@@ -6,12 +6,15 @@ Maps are between bytes, of a landmark model too: its landmarks get no weight, an
 
     tiles, region        the attention map, coarse and whole, or exact and in part
     retrieved            the same in tiles, of a landmark model that fetches blocks
+    written              what a landmark model fetches for each byte that it writes
+    landmark_keys        what its landmarks offer, of many blocks at once
     by_distance          where the last queries' attention goes, by distance
     states               what enters the first layer, and what each layer makes of it
     losses               of each byte, with chosen heads forbidden to look far
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -87,6 +90,78 @@ def retrieved(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: 
             bytes_ = ~is_landmark(len(queries), block, first)
             found[i].index_add_(1, queries[bytes_] // (block + 1), whole[:, bytes_, :-1])
     return (found / block).numpy()
+
+
+class Written(NamedTuple):
+    """A byte that a landmark model wrote, and what it looked at just before it did."""
+
+    byte: int
+    weights: np.ndarray  # (layers, heads, bytes so far); nan: neither fetched nor local
+    fetched: np.ndarray  # booleans (layers, heads, finished blocks): which were
+    scores: np.ndarray  # (layers, heads, finished blocks): of their landmarks; nan: at most k, none was scored
+
+
+@torch.inference_mode()
+def written(model: LanguageModel, prompt: Tensor, count: int, k: int, chunk: int) -> Iterator[Written]:
+    """What a landmark model writes after a prompt (length,), and which k blocks each head fetches for it.
+
+    >>> from lexviz.model import ModelConfig
+    >>> from lexviz.positions import Rope
+    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2, landmark_block=10))
+    >>> first, second = written(model, torch.arange(200), count=2, k=3, chunk=50)
+    >>> second.weights.shape, int(second.fetched[0, 0].sum()), int(np.isfinite(second.weights[0, 0]).sum())
+    ((2, 4, 201), 3, 31)
+    """
+    checks.at_least(0, count=count)
+    checks.at_least(1, chunk=chunk)
+    read, block = _length(model, prompt), model.config.landmark_block
+    caches = [LandmarkCache(block, k) for _ in model.blocks]
+    *before, last = prompt.split(chunk)
+    for part in before:
+        model(part[None], cache=caches)
+    for byte in model.generate(last, count, cache=caches):
+        found = [_of_last_query(cache, block, read) for cache in caches]
+        yield Written(byte, *(np.stack(each) for each in zip(*found, strict=True)))
+        read += 1
+
+
+def _of_last_query(cache: LandmarkCache, block: int, read: int) -> tuple[np.ndarray, ...]:
+    """Of the query that read byte read - 1: weights of bytes, which blocks were fetched, their scores; by head."""
+    blocks, _, _, scores, weights = (x[0, :, -1].numpy() for x in cache.last)
+    heads, count = scores.shape
+    fetched = np.zeros((heads, count + 1), dtype=bool)
+    np.put_along_axis(fetched, blocks % (count + 1), True, axis=1)  # the last column for the empty slot, -1
+    of_bytes = np.full((heads, read), np.nan, dtype=np.float32)
+    size, slots = block + 1, blocks.shape[-1]
+    for head, row in enumerate(weights):
+        for slot, b in enumerate(blocks[head]):
+            if b >= 0:
+                of_bytes[head, b * block : (b + 1) * block] = row[slot * size : slot * size + block]
+        of_bytes[head, count * block :] = remove_landmarks(torch.from_numpy(row[slots * size :]), block)
+    return of_bytes, fetched[:, :-1], scores
+
+
+@torch.inference_mode()
+def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
+    """The keys, before rotation, that a layer's landmarks have in texts (batch, length) read at once, as in training.
+
+    (heads, blocks of all texts, head_dim); layers count from 0.
+
+    >>> from lexviz import runs
+    >>> landmark_keys(runs.load("landmark-0"), torch.arange(240).reshape(2, 120), layer=1).shape
+    torch.Size([4, 16, 32])
+    """
+    block = model.config.landmark_block
+    if not block:
+        raise ValueError("model has landmark_block=None; it has no landmarks")
+    if layer not in range(model.config.layers):
+        raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
+    x, _ = model._embed(texts, None)
+    for each in model.blocks[:layer]:
+        x = each(x, model.config.mask, model.position)
+    normed = model.blocks[layer].norm_attention(x)
+    keys = model.blocks[layer].heads(normed, normed)[1]  # (batch, heads, tokens, head_dim)
+    return keys[:, :, is_landmark(keys.shape[2], block)].transpose(0, 1).flatten(1, 2)
 
 
 def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, mask: Mask | None = None) -> np.ndarray:
