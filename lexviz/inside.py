@@ -28,6 +28,8 @@ from lexviz.masks import Mask
 from lexviz.model import LanguageModel, Layer
 from lexviz.positions import PositionEncoding, distances
 
+AT_ONCE = 16  # texts, of those of which only a little is kept
+
 
 def tiles(model: LanguageModel, tokens: Tensor, tile: int, mask: Mask | None = None) -> np.ndarray:
     """The whole map of every head in tiles, (layers, heads, tiles of queries, tiles of keys).
@@ -145,7 +147,7 @@ def _of_last_query(cache: LandmarkCache, block: int, read: int) -> tuple[np.ndar
 def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
     """The keys, before rotation, that a layer's landmarks have in texts (batch, length) read at once, as in training.
 
-    (heads, blocks of all texts, head_dim); layers count from 0.
+    (heads, blocks of all texts, head_dim), text after text; layers count from 0.
 
     >>> from lexviz import runs
     >>> landmark_keys(runs.load("landmark-0"), torch.arange(240).reshape(2, 120), layer=1).shape
@@ -156,12 +158,15 @@ def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
         raise ValueError("model has landmark_block=None; it has no landmarks")
     if layer not in range(model.config.layers):
         raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
-    x, _ = model._embed(texts, None)
-    for each in model.blocks[:layer]:
-        x = each(x, model.config.mask, model.position)
-    normed = model.blocks[layer].norm_attention(x)
-    keys = model.blocks[layer].heads(normed, normed)[1]  # (batch, heads, tokens, head_dim)
-    return keys[:, :, is_landmark(keys.shape[2], block)].transpose(0, 1).flatten(1, 2)
+    found = []
+    for part in texts.split(AT_ONCE):
+        x, _ = model._embed(part, None)
+        for each in model.blocks[:layer]:
+            x = each(x, model.config.mask, model.position)
+        normed = model.blocks[layer].norm_attention(x)
+        keys = model.blocks[layer].heads(normed, normed)[1]  # (batch, heads, tokens, head_dim)
+        found.append(keys[:, :, is_landmark(keys.shape[2], block)].transpose(0, 1).flatten(1, 2))
+    return torch.cat(found, dim=1)
 
 
 def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, mask: Mask | None = None) -> np.ndarray:
