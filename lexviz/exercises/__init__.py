@@ -13,13 +13,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lexviz.exercises import ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch12
+from lexviz.exercises import ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11, ch12
 from lexviz.exercises.questions import ask
 from lexviz.exercises.trial import Trial, Wrong
 
 __all__ = ["ask", "check", "verdict"]
 
-CHAPTERS = (ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch12)  # the modules with the checks of a chapter
+CHAPTERS = (
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+    ch12,
+)  # the modules with the checks of a chapter
 # All checks by the names of their exercises.
 CHECKS = {name: getattr(chapter, name) for chapter in CHAPTERS for name in chapter.__all__}
 TIMES = 20  # a check is repeated with other random numbers
