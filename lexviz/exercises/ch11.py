@@ -21,8 +21,8 @@ def lift(answer: Trial, rng) -> None:
     new_queries = shaped(found[1], (asked, d + 1), "the new queries").astype(float)
     near(
         new_queries @ new_keys.T, queries @ keys.T,
-        "A query's products with the keys are no longer what they were. What must the query's new component be, so that "
-        "whatever the keys have there does not count?",
+        "A query's products with the keys are no longer what they were. What must the query's new component be, so "
+        "that whatever the keys have there does not count?",
     )  # fmt: skip
     length = np.linalg.norm(new_keys, axis=1)
     near(length, length.max(), "The new keys are not all of one length, so that a long one is still preferred.")
@@ -46,6 +46,6 @@ def some_better(answer: Trial, rng) -> None:
     wanted = 1 - comb(of - better, drawn) / comb(of, drawn)
     near(
         shaped(answer(better, of, drawn), ()), wanted,
-        "It is not the chance of at least one better block, where several are better and none is drawn twice. How likely "
-        "is it that none of the draws is a better one?",
+        "It is not the chance of at least one better block, where several are better and none is drawn twice. How "
+        "likely is it that none of the draws is a better one?",
     )  # fmt: skip

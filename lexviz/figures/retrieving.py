@@ -63,7 +63,7 @@ def comparisons(recorded: dict) -> list[str]:
 
 def compared(recorded: dict, by: str) -> dict[str, tuple[dict[int, float], str, str]]:
     """{what a line is called: ({length: perplexity}, colour, dash)}; what was not measured is left out."""
-    about = recorded["landmark-0"]
+    about = recorded.get("landmark-0", {"results": {}})
     if by == BY_K:
         lines = {f"k = {k}": (fetching(about, k), SHADES_OF_K[k], "solid") for k in SHADES_OF_K}
     elif by == BY_CHOICE:
@@ -83,7 +83,7 @@ def compared(recorded: dict, by: str) -> dict[str, tuple[dict[int, float], str, 
 
 def far(recorded: dict):
     """Perplexity at 1 to 32 training lengths."""
-    trained = recorded["landmark-0"]["settings"]["length"]
+    trained = recorded["rope-0"]["settings"]["length"]
     beside = without(recorded["rope-0"])
     ticks = [trained * 2**e for e in range(6)]
 
@@ -370,13 +370,14 @@ def in_the_text(answers: dict[str, Answer]):
             *colours(),
         ]
         bare = {"showgrid": False, "zeroline": False, "ticks": "", "showticklabels": False}
-        top = 150 / (170 + 19 * rows)
+        high, gap, below = 150, 62, 19 * rows
+        whole = high + gap + below
         layout = {
             "xaxis": {**bare, "range": [-0.6, row - 0.4], "anchor": "y"},
-            "yaxis": {**bare, "range": [rows - 0.4, -0.6], "domain": [0, 1 - top - 0.09], "anchor": "x"},
+            "yaxis": {**bare, "range": [rows - 0.4, -0.6], "domain": [0, below / whole], "anchor": "x"},
             "xaxis2": {"range": [-1, len(asked.document) // block + 1], "anchor": "y2", "title": "block"},
-            "yaxis2": {"title": "score", "domain": [1 - top, 1], "anchor": "x2", "zeroline": False},
-            "height": 230 + 19 * rows, "margin": {"l": 40, "r": 6, "t": 60, "b": 10},
+            "yaxis2": {"title": "score", "domain": [1 - high / whole, 1], "anchor": "x2", "zeroline": False},
+            "height": whole + 70, "margin": {"l": 40, "r": 6, "t": 60, "b": 10},
         }  # fmt: skip
         given = np.nansum(weights[asked.needle])
         said = f"{answer.said[: digit - 1].decode()}[{answer.said[digit - 1 : digit].decode()}]"
@@ -642,17 +643,14 @@ def times(recorded: dict):
             line = {"color": colour, "dash": dash, "width": 2}
             told = {"hovertemplate": f"%{{x:,}} tokens: %{{y:.3s}}<extra>{name}</extra>"}
             traces.append(_line(name, x, y, line, "lines+markers") | told)
-            said.append(
-                (f"at {x[-1]:,} tokens, {name}", f"{dense[x[-1]] / of[x[-1]]:.1f} times as fast as all at once", "")
-            )
+            if name != DENSE:
+                faster = float(f"{dense[x[-1]] / of[x[-1]]:.2g}")
+                said.append((f"at {x[-1]:,} tokens, {name}", f"{faster:g} times as fast as all at once", ""))
         layout = {
             "xaxis": {"type": "log", "title": "tokens before it", "tickvals": [1024, 4096, 16384, 65536]}
             | {"ticktext": ["1k", "4k", "16k", "64k"]},
-            "yaxis": {
-                "type": "log",
-                "title": "seconds" if show == "time" else "times as fast",
-                "exponentformat": "power",
-            },
+            "yaxis": {"type": "log", "title": "seconds" if show == "time" else "times as fast"}
+            | {"exponentformat": "power", "dtick": 1},
             "height": 400,
         }
         return go.Figure(traces, layout), said
