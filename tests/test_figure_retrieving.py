@@ -363,6 +363,31 @@ def numbers(line):
     return [float(x.replace(",", "")) for x in re.findall(r"[-+]?\d[\d,]*\.?\d*", line)]
 
 
+def test_perplexity_by_length_is_as_the_text_says():
+    recorded = runs.results()
+    k1, k4, k8 = (figures.fetching(recorded["landmark-0"], k) for k in (1, 4, 8))
+    at_once, true = (
+        figures.fetching(recorded["landmark-0"], None),
+        figures.fetching(recorded["landmark-0"], 4, stingy=False),
+    )
+    head = figures.fetching(recorded["landmark-0"], 4, "head")
+    without = figures.without(recorded["rope-0"])
+    dense, blocks = without["RoPE, all at once"], without["RoPE, block causal"]
+    assert min(at_once[1024], true[1024]) > 1.3 * at_once[256]
+    assert k8[256] > k8[512] > k8[1024] > k8[2048] > k8[4096] == pytest.approx(k8[8192], rel=0.002)
+    for k in (k1, k4):
+        assert k[256] > k[512] > k[1024]
+        assert k[1024] < k[8192]
+        assert k[2048] < k[4096] < k[8192]
+    assert k1[8192] == pytest.approx(k1[256], rel=0.005)
+    assert all(0.98 < of / k4[n] < 1 for n, of in head.items())
+    assert 1 - k4[8192] / k4[256] == pytest.approx(0.015, abs=0.002)
+    assert 1 - k8[8192] / k8[256] == pytest.approx(0.023, abs=0.002)
+    assert 1 - blocks[8192] / dense[256] == pytest.approx(0.027, abs=0.002)
+    leads = [1 - k4[n] / (dense if n == 256 else blocks)[n] for n in k4]
+    assert 0.02 < min(leads) <= max(leads) < 0.04
+
+
 def test_far_blocks_are_of_no_use_to_the_model_of_text():
     *kinds, by_file = printed("last stood")[2:]
     changes = [numbers(line)[-1] for line in kinds]
