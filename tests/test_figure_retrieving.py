@@ -268,19 +268,26 @@ def test_what_is_left_to_the_key_is_a_softmax_beside_the_best_of_those_drawn():
 
 
 def test_foretold_is_the_share_of_draws_in_which_every_digit_is_seen():
-    kept = {n: RNG.random((20, 3, 5, 2)) ** (n / 8192) for n in (256, 32768)}
+    kept = {n: RNG.random((20, 3, 5, 2)) ** (n / 40_000) for n in (256, 8192, 32768)}
     right = ["1111111111"] * 4 + ["1111100000"]
-    make = figures.foretold(kept, {(256, "source code"): right, (256, "sentences"): ["0" * 10] * 5})
+    measured = {figures.LANDMARKS: {(8192, "source code"): right, (256, "sentences"): ["0" * 10] * 5}}
+    make = figures.foretold(dict.fromkeys(figures.MODELS, kept), measured)
     for rule, seen in ((figures.EITHER, np.any), (figures.BOTH, np.all)):
-        made, readouts = make(rule, "all digits")
-        wanted = [seen(of > 0.5, axis=-1).all(-1).mean() for of in kept.values()]
-        assert trace(made, "foretold").y == pytest.approx(wanted)
+        made, readouts = make("usual", rule, "all digits")
+        by_text = [seen(of > 0.5, axis=-1).all(-1).mean(0) for of in kept.values()]
+        mean, off = np.mean(by_text, axis=1), np.std(by_text, axis=1, ddof=1) / 3**0.5
+        assert trace(made, "foretold").y == pytest.approx(mean)
+        assert trace(made, "one standard error").y == pytest.approx([*(mean - off), *(mean + off)[::-1]])
         assert trace(made, "measured").y == pytest.approx([45 / 50])
-        assert readouts[0][1] == f"256 bytes: {wanted[0]:.2f} (45 of 50)"
-        made, _ = make(rule, "digit by digit")
+        said = ", ".join(f"{mean[i]:.2f} ± {off[i]:.2f} at {n} bytes" for i, n in ((1, "8,192"), (2, "32,768")))
+        assert readouts == [("foretold", said, ""), ("found", "45 of 50 at 8,192", "")]
+        made, _ = make("usual", rule, "digit by digit")
         for digit in range(5):
             wanted = [seen(of[:, :, digit] > 0.5, axis=-1).mean() for of in kept.values()]
             assert trace(made, f"digit {digit + 1}").y == pytest.approx(wanted)
+    made, readouts = make("trained for longer", figures.EITHER, "all digits")
+    assert readouts[1][1] == "not measured"
+    assert "measured" not in [t.name for t in made.data]
 
 
 def test_an_index_is_drawn_where_it_looks_and_what_it_finds():
@@ -445,18 +452,27 @@ def test_each_way_of_asking_is_as_the_text_says():
 
 
 def test_what_is_foretold_from_short_texts_comes_near_to_what_was_found():
-    (said,) = (line for line in printed("Figure keys-foretold") if "foretold, and found" in line)
-    found = re.findall(r"([\d,]+) bytes: ([\d.]+) \((\d+) of 50\)", said)
-    by_length = {int(n.replace(",", "")): (float(share), int(right)) for n, share, right in found}
-    for share, right in by_length.values():
+    (said,) = (line for line in printed("Figure keys-foretold") if line.startswith("  foretold ="))
+    (near, off), (far, more_off) = [map(float, x) for x in re.findall(r"([\d.]+) ± ([\d.]+) at", said)]
+    assert (near, far, more_off) == pytest.approx((0.95, 0.75, 0.07), abs=0.02)
+    for share, error, right in ((near, off, 49), (far, more_off, 40)):
         low, high = evaluate.interval(right, 50)
-        assert low - 0.01 <= share <= high + 0.01
-    assert by_length[32768][0] == pytest.approx(0.81, abs=0.02)
-    assert by_length[8192][0] == pytest.approx(0.95, abs=0.02)
-    for line in printed("score of the key's block")[1:3]:
-        scores = [float(x) for x in line.split(":")[1].replace(",", " ").split()]
+        assert low - error <= share <= high + error
+    usual, longer = (
+        [
+            [float(x) for x in line.split(":")[1].replace(",", " ").split()]
+            for line in printed("score of the key's block")[i : i + 2]
+        ]
+        for i in (1, 3)
+    )
+    for scores in usual:
         ahead = np.array(scores[::2]) - scores[1::2]
-        assert ahead[2:4].max() <= 2 <= min(ahead[0], ahead[1])
+        assert min(ahead[:2]) >= 2 >= max(ahead[2:4])
+    margins = [np.array(head)[4::2].sum() - np.array(head)[5::2].sum() for head in usual]
+    assert all(
+        np.array(head)[4::2].sum() - np.array(head)[5::2].sum() > margin
+        for head, margin in zip(longer, margins, strict=True)
+    )
 
 
 def test_what_the_paper_reports_is_what_the_chapter_says_of_it():

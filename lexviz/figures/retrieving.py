@@ -136,6 +136,7 @@ LANDMARKS, TRUE = "landmarks", "landmarks, true positions"
 RUNS = {  # run: what its rows are called; of dense models, with each mask
     "passkey-0": LANDMARKS,
     "passkey-1": "landmarks, another seed",
+    "passkey-long-0": "landmarks, trained for longer",
     "passkey-distractors-0": "landmarks, trained among other numbers",
     "passkey-from-rope-0": "RoPE given landmarks",
     "passkey-dense-0": "RoPE",
@@ -417,7 +418,7 @@ def _dots(name: str, x, y, text, colour: str, size: int, symbol: str = "circle")
 
 # ---- what else could be taken for the key -----------------------------------------------------------------------
 
-DRAWS = 50
+DRAWS = 40
 
 
 def left_to_the_key(ours: np.ndarray, others: np.ndarray, blocks: int, k: int = 4) -> np.ndarray:
@@ -441,22 +442,33 @@ EITHER, BOTH = "one of the heads sees it", "both heads see it"
 DIGITS = (("#2369b3", "solid"), (GREEN, "dash"), (VIOLET, "dot"), ("#c70e36", "dashdot"), (OWN, "solid"))
 
 
-def foretold(kept: dict[int, np.ndarray], measured: Rights):
-    """kept[length]: what `left_to_the_key` gives for as many blocks; measured: of texts of source code."""
-    lengths = np.array(sorted(kept))
+MODELS = {"usual": LANDMARKS, "trained for longer": "landmarks, trained for longer"}  # and what their keys are called
 
-    def keys_foretold(rule, show):
+
+def foretold(kept: dict[str, dict[int, np.ndarray]], measured: dict[str, Rights]):
+    """kept[model][length]: what `left_to_the_key` gives for as many blocks; measured: as `keys_of` gives it."""
+
+    def keys_foretold(model, rule, show):
         """The share of keys that should be found by length, from scores alone, if a digit is right when the key's block
         keeps at least half of the attention of one head, or of both; and as measured, with 95% intervals. Lengths are
         logarithmic.
 
-        The scores are those of short texts, and of blocks of source code that stand in none of them. Digit by digit,
-        lines are the chance that the block is seen before the first digit is written, the second, and so on.
+        The scores are those of short texts, and of blocks of source code that stand in none of them. The band is one
+        standard error of the mean over these texts. Digit by digit, lines are the chance that the block is seen before
+        the first digit is written, the second, and so on. Where nothing was measured there are no points.
         """
-        seen = {n: (kept[n] > 0.5).all(-1) if rule == BOTH else (kept[n] > 0.5).any(-1) for n in kept}
+        lengths = np.array(sorted(kept[model]))
+        seen = {n: (of > 0.5).all(-1) if rule == BOTH else (of > 0.5).any(-1) for n, of in kept[model].items()}
+        by_text = {n: of.all(-1).mean(0) for n, of in seen.items()}
+        off = {n: of.std(ddof=1) / len(of) ** 0.5 for n, of in by_text.items()}
         traces, told = [], "%{x:,} bytes: %{y:.2f}<extra>"
         if show == "all digits":
-            y = np.array([seen[n].all(-1).mean() for n in lengths])
+            y = np.array([by_text[n].mean() for n in lengths])
+            around = np.array([off[n] for n in lengths])
+            band = {"x": np.concatenate((lengths, lengths[::-1])), "fill": "toself", "fillcolor": OWN, "opacity": 0.2}
+            band |= {"y": np.concatenate((y - around, (y + around)[::-1])), "line": {"width": 0}, "mode": "lines"}
+            band |= {"type": "scatter", "name": "one standard error", "hoverinfo": "skip", "showlegend": False}
+            traces.append(band)
             traces.append(_line("foretold", lengths, y, {"color": OWN, "width": 2.2}, "lines+markers"))
             traces[-1] |= {"hovertemplate": f"{told}foretold</extra>"}
         else:
@@ -464,8 +476,10 @@ def foretold(kept: dict[int, np.ndarray], measured: Rights):
                 y = np.array([seen[n][..., digit].mean() for n in lengths])
                 traces.append(_line(f"digit {digit + 1}", lengths, y, {"color": colour, "dash": dash, "width": 2}))
                 traces[-1] |= {"hovertemplate": f"{told}digit {digit + 1}</extra>"}
-        rows = {n: right for (n, filler), right in sorted(measured.items()) if filler == FILLERS[1]}
-        traces.append(points("measured", np.array(list(rows)), list(rows.values()), FIRST))
+        found = measured.get(MODELS[model], {})
+        rows = {n: right for (n, filler), right in sorted(found.items()) if filler == FILLERS[1]}
+        if rows:
+            traces.append(points("measured", np.array(list(rows)), list(rows.values()), FIRST))
         ticks = [256, 1024, 4096, 16384, 65536]
         layout = {
             "xaxis": {"type": "log", "title": "bytes of source code", "tickvals": ticks}
@@ -473,9 +487,11 @@ def foretold(kept: dict[int, np.ndarray], measured: Rights):
             "yaxis": {"title": "share found", "range": [-0.04, 1.06], "dtick": 0.25},
             "height": 410,
         }
-        at = {n: seen[n].all(-1).mean() for n in lengths if n in rows}
-        said = ", ".join(f"{n:,} bytes: {of:.2f} ({share(rows[n])[0]} of {share(rows[n])[1]})" for n, of in at.items())
-        return go.Figure(traces, layout), [("foretold, and found", said, "")]
+        said = [f"{by_text[n].mean():.2f} ± {off[n]:.2f} at {n:,} bytes" for n in (8192, 32768) if n in by_text]
+        count = [f"{share(rows[n])[0]} of {share(rows[n])[1]} at {n:,}" for n in (8192, 32768) if n in rows]
+        return go.Figure(traces, layout), [
+            ("foretold", ", ".join(said), ""), ("found", ", ".join(count) or "not measured", ""),
+        ]  # fmt: skip
 
     return keys_foretold
 
