@@ -116,7 +116,7 @@ def written(model: LanguageModel, prompt: Tensor, count: int, k: int, chunk: int
     """
     checks.at_least(0, count=count)
     checks.at_least(1, chunk=chunk)
-    read, block = _length(model, prompt), model.config.landmark_block
+    read, block = _length(model, prompt), _block(model)
     caches = [LandmarkCache(block, k) for _ in model.blocks]
     *before, last = prompt.split(chunk)
     for part in before:
@@ -129,7 +129,8 @@ def written(model: LanguageModel, prompt: Tensor, count: int, k: int, chunk: int
 
 def _of_last_query(cache: LandmarkCache, block: int, read: int) -> tuple[np.ndarray, ...]:
     """Of the query that read byte read - 1: weights of bytes, which blocks were fetched, their scores; by head."""
-    blocks, _, _, scores, weights = (x[0, :, -1].numpy() for x in cache.last)
+    at = -2 if cache.length % (block + 1) == 0 else -1  # a landmark after it is a query of its own
+    blocks, _, _, scores, weights = (x[0, :, at].numpy() for x in cache.last)
     heads, count = scores.shape
     fetched = np.zeros((heads, count + 1), dtype=bool)
     np.put_along_axis(fetched, blocks % (count + 1), True, axis=1)  # the last column for the empty slot, -1
@@ -153,9 +154,7 @@ def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
     >>> landmark_keys(runs.load("landmark-0"), torch.arange(240).reshape(2, 120), layer=1).shape
     torch.Size([4, 16, 32])
     """
-    block = model.config.landmark_block
-    if not block:
-        raise ValueError("model has landmark_block=None; it has no landmarks")
+    block = _block(model)
     if layer not in range(model.config.layers):
         raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
     found = []
@@ -307,6 +306,12 @@ def _between_bytes(model: LanguageModel, layer: Layer) -> Iterator[Window]:
             parts = (remove_landmarks(remove_landmarks(x, block).mT, block).mT for x in window[2:])
             window = Window(window.first_query, window.first_key, *parts)
         yield window
+
+
+def _block(model: LanguageModel) -> int:
+    if not model.config.landmark_block:
+        raise ValueError("model has landmark_block=None; it has no landmarks")
+    return model.config.landmark_block
 
 
 def _length(model: LanguageModel, tokens: Tensor) -> int:
