@@ -395,6 +395,21 @@ def test_perplexity_by_length_is_as_the_text_says():
     assert 0.02 < min(leads) <= max(leads) < 0.04
 
 
+def test_landmarks_given_afterwards_are_as_the_text_says():
+    recorded = runs.results()
+    if "landmark-from-rope-0" in recorded:
+        tuned = recorded["landmark-from-rope-0"]
+        before, after = figures.without(recorded["rope-0"]), figures.fetching(tuned, 4)
+        dense, start = before["RoPE, all at once"], figures.fetching(recorded["landmark-0"], 4)
+        assert (round(dense[8192], 2), round(after[8192], 2)) == (33.76, 3.62)
+        assert 0.97 < after[8192] / after[256] < 1
+        assert figures.fetching(tuned, None)[1024] > 1.5 * after[1024]
+        assert figures.fetching(tuned, None)[1024] < 0.5 * dense[1024]
+        assert after[256] / dense[256] == pytest.approx(1.02, abs=0.01)
+        assert after[8192] / start[8192] == pytest.approx(1.06, abs=0.01)
+        assert round(before["RoPE, block causal"][8192], 2) == 3.49
+
+
 def test_far_blocks_are_of_no_use_to_the_model_of_text():
     *kinds, by_file = printed("last stood")[2:]
     changes = [numbers(line)[-1] for line in kinds]
