@@ -471,7 +471,7 @@ def test_what_the_chapter_says_of_resolution():
     change = found.resolution_and_growth(RECORDED)
     assert found.rank_correlation(change.values()) < -0.8
     for name, (r, ppl) in change.items():
-        assert (ppl > 1.8) == (r < 0.25), name
+        assert (ppl > 1.66) == (r < 0.25), name
         assert ppl < 1.01 or r < 0.7, name
     for name in ("XPos", "T5", "NoPosition"):
         assert change[name][0] == pytest.approx(0.4, abs=0.05)  # three fifths of it are lost
