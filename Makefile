@@ -9,7 +9,7 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help ready book pdf test test-all lab bench notebooks pins clean
+.PHONY: help ready book pdf course test test-all lab bench notebooks pins clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-17s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,9 @@ book: ready ## build the website, and say where to open it
 
 pdf: ready ## print the whole book into one PDF, with headless Chromium
 	@$(RUN) tools/pdf.py
+
+course: ready ## notebooks for students and teachers, slides, handouts and assignments, from the chapters: dist/course
+	@$(RUN) tools/course.py
 
 test: ready ## everything that must hold: style, properties, notebooks, the book without a warning
 	@$(RUN) -m ruff check --quiet .

@@ -178,15 +178,20 @@ def opened(chromium):
     html = document()
     tab.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
     tab.goto(address)
+    draw(tab, "figure.lex:has(.to-draw)")
+    tab.evaluate(FIT)
+    return tab
+
+
+def draw(tab, figures: str) -> None:
+    """Wait until all formulas of a page are typeset and its figures, those of a selector, are drawn."""
     tab.evaluate("MathJax.startup.promise.then(() => 0)")
-    for figure in tab.locator("figure.lex:has(.to-draw)").all():
+    for figure in tab.locator(figures).all():
         figure.scroll_into_view_if_needed()
         figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for()
         if figure.get_attribute("data-state") == "failed":
             raise RuntimeError(f"{figure.get_attribute('id')}: {figure.locator('.lex-plot').inner_text()}")
     tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # what is still drawn
-    tab.evaluate(FIT)
-    return tab
 
 
 def numbers(pdf: bytes) -> dict[str, int]:

@@ -234,10 +234,17 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
       layout.uirevision = ["kept", this.resets, ...typed.map((name) => name + layout[name].type)].join();
     }
 
-    /* Plotly writes a reader's zoom and hidden traces into what it is given: it gets copies. */
+    /* Plotly writes a reader's zoom and hidden traces into what it is given: it gets copies. On a slide the plot is as
+       high as what title and text leave it, not as its layout says. */
     copies() {
       this.keepZoom();
-      return [this.spec.data.map((trace) => ({ ...trace })), structuredClone(this.spec.layout)];
+      const layout = structuredClone(this.spec.layout);
+      if (this.root.closest(".reveal")) {
+        layout.autosize = true;
+        delete layout.height;
+        delete layout.template?.layout.height;
+      }
+      return [this.spec.data.map((trace) => ({ ...trace })), layout];
     }
 
     /* The states, so that read-outs move; then the plot, at whatever state the controls have by then. */

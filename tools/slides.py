@@ -1,0 +1,105 @@
+"""Slides of each chapter, from the metadata `slides` of its cells: reveal.js, figures alive, notes for the speaker.
+
+`deck` writes a chapter's slides as one page of Markdown, with what the cells gave when the site was built; Sphinx and
+sphinx-revealjs (tools/deck has their settings, the style and the script) make the presentation of it.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+from jupyter_cache import get_cache
+
+import fresh
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "_build" / "decks"
+CODE = 10  # lines of code that a slide can hold
+SIZES = (28, 25, 22, 20)  # of its letters, in pixels
+ROOM = 1096, 500  # for code and what it prints, in pixels
+
+
+def executed(path: pathlib.Path) -> nbformat.NotebookNode:
+    """A chapter with what its cells gave when the site was built."""
+    cache = get_cache(ROOT / "_build" / "executed" / fresh.fingerprint())
+    return cache.merge_match_into_notebook(nbformat.read(path, as_version=4), cell_meta=())[1]
+
+
+def plain(text: str) -> str:
+    """MyST without what leads to other pages of the book, which are not there.
+
+    >>> plain("{term}`RoPE`, {term}`the window <window>`, [chapter 6](06-x.ipynb#a), [there](https://x.org), `a[0](b)`")
+    'RoPE, the window, chapter 6, [there](https://x.org), `a[0](b)`'
+    """
+    text = re.sub(r"\{term\}`([^`<]*?)(?:\s*<[^`]*>)?`", r"\1", text)
+    return re.sub(r"(?<![\w\]`])\[([^\]]+)\]\((?!https?:|#)[^)]*\)", r"\1", text)
+
+
+def fenced(text: str, kind: str) -> str:
+    """A block of Markdown that ends where it should, whatever stands in it."""
+    return f"``````{kind}\n{text.rstrip()}\n``````"
+
+
+def given(output: nbformat.NotebookNode) -> str:
+    """An output as Markdown: a figure alive, all else as text."""
+    if output.output_type == "stream":
+        return fenced(output.text, "text")
+    data = output.get("data", {})
+    return fenced(data["text/html"], "{raw} html") if "text/html" in data else fenced(data["text/plain"], "text")
+
+
+def size(texts: list[str]) -> int:
+    r"""The largest letters, in pixels, in which these blocks of code or output fit on a slide; the smallest if none do.
+
+    >>> size(["x = 1"]), size(["x" * 80]), size(["x\n" * 9, "x\n" * 5])
+    (28, 22, 22)
+    """
+    lines = [line for text in texts for line in text.splitlines()]
+    width, height = 0.602 * max(map(len, lines), default=0), 1.4 * len(lines)
+    room = ROOM[1] - 46 * (len(texts) - 1)
+    return next((size for size in SIZES if size * width <= ROOM[0] and size * height <= room), SIZES[-1])
+
+
+def shown(cell: nbformat.NotebookNode, show: str | None) -> list[str]:
+    """What of a cell stands on a slide, as Markdown."""
+    if show not in (None, "output", "code", "both"):
+        raise ValueError(f"show is {show!r}; it must be output, code or both, or be left out")
+    code = [fenced(cell.source, "python")] if show in ("code", "both") else []
+    parts = code + ([given(output) for output in cell.outputs] if show in ("output", "both") else [])
+    texts = [part.split("\n", 1)[1].rsplit("\n", 1)[0] for part in parts if "{raw}" not in part.split("\n", 1)[0]]
+    return [f":::{{revealjs-section}}\n:data-code: {size(texts)}\n:::", *parts] if texts else parts
+
+
+def slide(cell: nbformat.NotebookNode, about: dict, level: int) -> str:
+    """One slide, as a section of Markdown."""
+    if unknown := sorted(set(about) - {"title", "text", "notes", "show"}):
+        raise ValueError(f"slides has {unknown[0]!r}; a slide has title, text, notes and show")
+    show = about.get("show")
+    if show in ("code", "both") and len(cell.source.splitlines()) > CODE:
+        raise ValueError(f"the slide {about['title']!r} shows more than {CODE} lines of code")
+    notes = f"::::::{{revealjs-notes}}\n{plain(about['notes'])}\n::::::"
+    return "\n\n".join([f"{'#' * level} {about['title']}", plain(about.get("text", "")), *shown(cell, show), notes])
+
+
+def deck(notebook: nbformat.NotebookNode) -> str:
+    """All slides of a chapter that was executed, in its order."""
+    found = [(cell, about) for cell in notebook.cells for about in cell.metadata.get("slides", ())]
+    return "\n\n".join(slide(cell, about, 2 if i else 1) for i, (cell, about) in enumerate(found)) + "\n"
+
+
+def build(notebooks: dict[str, nbformat.NotebookNode], target: pathlib.Path) -> None:
+    """The presentations of chapters that were executed, by name, into a folder."""
+    shutil.rmtree(SOURCES, ignore_errors=True)
+    SOURCES.mkdir(parents=True)
+    for name, notebook in notebooks.items():
+        (SOURCES / f"{name}.md").write_text(deck(notebook), encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-b", "revealjs", "-c", str(ROOT / "tools" / "deck"), "-q", "-E", "-W"]
+    settings = ["-D", f"root_doc={next(iter(notebooks))}", "-d", str(SOURCES / ".doctrees")]
+    if subprocess.run([*command, "--keep-going", *settings, str(SOURCES), str(target)]).returncode:
+        raise RuntimeError("the slides were not built; the first warning above says why")
+    for useless in ("_sources", ".buildinfo", "objects.inv", "search.html", "searchindex.js", "genindex.html"):
+        path = target / useless
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
