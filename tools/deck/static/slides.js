@@ -7,10 +7,11 @@
 
   /* A slide's address is #/3, that of a figure in some state the book's own, #name:gamma=0.4, which explore.js reads. */
   function visit() {
-    const name = location.hash.slice(1).split(":")[0];
+    const { hash } = location, name = hash.slice(1).split(":")[0];
     const figure = !name.startsWith("/") && document.getElementById(`lex-${decodeURIComponent(name)}`);
     const { h, v } = figure ? Reveal.getIndices(figure.closest("section")) : { h: Number(name.slice(1).split("/")[0]), v: 0 };
     Reveal.slide(h || 0, v || 0);
+    if (hash) history.replaceState(null, "", hash);
     document.querySelector(".reveal").scrollIntoView(); // explore.js scrolls to its figure, as on a page
   }
 
