@@ -25,7 +25,7 @@ import handout
 import notebooks
 import slides
 import website
-from lexviz import versions
+from student import versions
 
 ROOT = notebooks.ROOT
 COURSE = ROOT / "dist" / "course"

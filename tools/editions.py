@@ -26,31 +26,33 @@ DIRECTIVE = re.compile(
 )
 
 
-def titles(notebook: nbformat.NotebookNode) -> dict[str, str]:
-    """The exercises of a chapter: their titles by their labels."""
+def titles(chapter: nbformat.NotebookNode) -> dict[str, str]:
+    """The exercises of a chapter: their titles by their labels, numbered as on the site."""
     found = {}
-    for cell in notebook.cells:
+    for cell in chapter.cells:
         for match in DIRECTIVE.finditer(cell.source) if cell.cell_type == "markdown" else ():
             if match["name"] == "exercise":
-                found[label(match)] = match["title"].strip()
+                number = int(re.match(r"ex-(\d+)-", label(match))[1])
+                found[label(match)] = f"{number}.{len(found) + 1}: {match['title'].strip()}"
     return found
 
 
 def label(directive: re.Match) -> str:
-    """What an exercise is called in links."""
+    """What an exercise is called in links: ex-03-turn-back."""
     return re.search(r":label:\s*(\S+)", directive["options"])[1]
 
 
 def headed(text: str, exercises: dict[str, str]) -> str:
     r"""Markdown with headings in place of sphinx-exercise's directives, which JupyterLab does not know.
 
-    >>> print(headed("::::{exercise} Turn back\n:label: ex-turn\nWhich way?\n::::", {}))
-    (ex-turn)=
-    ### Exercise: Turn back
+    >>> exercises = {"ex-03-turn": "3.1: Turn back"}
+    >>> print(headed("::::{exercise} Turn back\n:label: ex-03-turn\nWhich way?\n::::", exercises))
+    (ex-03-turn)=
+    ### Exercise 3.1: Turn back
     <BLANKLINE>
     Which way?
-    >>> print(headed("::::{solution} ex-turn\n:class: dropdown\nBack.\n::::", {"ex-turn": "Turn back"}))
-    #### Solution: Turn back
+    >>> print(headed("::::{solution} ex-03-turn\n:class: dropdown\nBack.\n::::", exercises))
+    #### Solution of 3.1: Turn back
     <BLANKLINE>
     Back.
     """
@@ -60,9 +62,9 @@ def headed(text: str, exercises: dict[str, str]) -> str:
         if match["name"] == "solution-end":
             return ""
         if match["name"] == "exercise":
-            head = f"({label(match)})=\n### Exercise: {match['title'].strip()}"
+            head = f"({label(match)})=\n### Exercise {exercises[label(match)]}"
         else:
-            head = f"#### Solution: {exercises[match['title'].strip()]}"
+            head = f"#### Solution of {exercises[match['title'].strip()]}"
         return f"{head}\n\n{body}\n" if body else f"{head}\n\n"
 
     return DIRECTIVE.sub(heading, text).strip("\n")

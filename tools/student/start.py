@@ -23,17 +23,17 @@ def main():
     """Make, check, open."""
     if sys.version_info < (3, 11):  # noqa: UP036 (whatever Python a student has runs this)
         sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}.")
-    if not PYTHON.exists() or run("-c", "import pip", quiet=True):
+    if new := not PYTHON.exists() or bool(run("-c", "import pip", quiet=True)):
         print("Making an environment in .venv ...", flush=True)
         try:
             venv.create(HERE / ".venv", clear=True, with_pip=True)
         except subprocess.CalledProcessError:
             sys.exit("Python could not make it. On Debian and Ubuntu: apt install python3-venv")
-    if run("-c", "import lexviz", quiet=True) or run("-m", "lexviz.versions"):
+    if run("versions.py", quiet=new):
         print("Installing what the notebooks need (some minutes the first time) ...", flush=True)
         if run("-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--requirement", "requirements.txt"):
             sys.exit("It could not be installed; pip says above why. Is there a network, and room on the disk?")
-        if run("-m", "lexviz.versions"):
+        if run("versions.py"):
             sys.exit(1)
     sys.exit(run("-m", "jupyterlab", *sys.argv[1:]))
 

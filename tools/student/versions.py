@@ -1,9 +1,8 @@
 """Say in words which package that the notebooks need is missing, or has another version than they were made with.
 
-    python -m lexviz.versions        (in a notebook: %run -m lexviz.versions)
+    python versions.py        (in a notebook: %run versions.py)
 
-It compares with the `requirements.txt` of the folder that it is run in: the one beside a course's notebooks, or that of
-a clone. It needs nothing but Python, so that it can say what is missing.
+It compares what is installed with the requirements.txt of the folder that it is run in, and needs nothing but Python.
 """
 
 import importlib.metadata
@@ -11,7 +10,7 @@ import pathlib
 import re
 import sys
 
-NEEDED = {  # what a reader of the notebooks needs, and what for
+NEEDED = {  # what a reader of the notebooks needs besides lexviz, and what for
     "torch": "which the models are made of",
     "numpy": "which the formulas are computed with",
     "sympy": "whose sources are the text that the models learn from",
@@ -25,6 +24,18 @@ NEEDED = {  # what a reader of the notebooks needs, and what for
     "jupyterlab-myst": "which typesets definitions and formulas in JupyterLab",
 }
 PYTHON = (3, 11)
+
+
+def installed(name: str) -> str:
+    """A package's version, nothing if it is not installed.
+
+    >>> installed("a-package-that-nobody-has")
+    ''
+    """
+    try:
+        return importlib.metadata.version(name).split("+")[0]  # 2.13.0+cpu is 2.13.0
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def pins(requirements: str) -> dict[str, str]:
@@ -43,18 +54,18 @@ def wrong(requirements: str) -> list[str]:
     'requirements.txt names no version of jupyterlab-myst, which typesets definitions and formulas in JupyterLab.'
     """
     wanted, said = pins(requirements), []
+    if not installed("lexviz"):
+        said.append("lexviz, the library that the notebooks are about, is not installed.")
     if sys.version_info < PYTHON:
         said.append(f"Python is {sys.version.split()[0]}; {'.'.join(map(str, PYTHON))} or newer is needed.")
     for name, purpose in NEEDED.items():
         if name not in wanted:
             said.append(f"requirements.txt names no version of {name}, {purpose}.")
             continue
-        try:
-            found = importlib.metadata.version(name).split("+")[0]  # 2.13.0+cpu is 2.13.0
-        except importlib.metadata.PackageNotFoundError:
+        found = installed(name)
+        if not found:
             said.append(f"{name}, {purpose}, is not installed; {wanted[name]} is needed.")
-            continue
-        if found != wanted[name]:
+        elif found != wanted[name]:
             said.append(f"{name}, {purpose}, is version {found}; the notebooks were made with {wanted[name]}.")
     return said
 
@@ -63,7 +74,7 @@ def main():
     """Print what is wrong, or that nothing is."""
     path = pathlib.Path("requirements.txt")
     if not path.exists():
-        sys.exit(f"lexviz: there is no requirements.txt in {path.absolute().parent}; run this in the notebooks' folder")
+        sys.exit(f"There is no requirements.txt in {path.absolute().parent}; run this in the notebooks' folder")
     if said := wrong(path.read_text(encoding="utf-8")):
         sys.exit("\n".join([*said, "To put this right: python -m pip install -r requirements.txt"]))
     print(f"Everything is as it should be: Python {sys.version.split()[0]} and {len(NEEDED)} packages.")
