@@ -9,6 +9,7 @@ import copy
 import pathlib
 import re
 import shutil
+from urllib.parse import unquote
 
 import nbformat
 from nbformat import v4
@@ -23,6 +24,11 @@ DIRECTIVE = re.compile(
     r"^(?P<fence>:{3,}|`{3,})\{(?P<name>exercise|solution|solution-start|solution-end)\}[ ]*(?P<title>[^\n]*)\n"
     r"(?P<options>(?::[\w-]+:[^\n]*\n)*)(?P<text>.*?)^(?P=fence)[ ]*$\n?",
     re.MULTILINE | re.DOTALL,
+)
+
+
+ADDRESS = re.compile(
+    r"\[(?P<words>[^\]]+)\]\(#(?P<figure>[\w-]+):(?P<state>[^)\s]+)\)|`#(?P<bare>[\w-]+):(?P<values>[^`\s]+)`"
 )
 
 
@@ -78,7 +84,7 @@ def note(text: str) -> nbformat.NotebookNode:
 
 def edition(chapter: nbformat.NotebookNode, name: str, teacher: bool) -> nbformat.NotebookNode:
     """A chapter as the teacher has it, or as students do; `name` is its file's, without the ending."""
-    made, exercises = copy.deepcopy(chapter), titles(chapter)
+    made, exercises, on_slides = copy.deepcopy(chapter), titles(chapter), figures_on_slides(chapter)
     made.cells = []
     for cell in copy.deepcopy(chapter.cells):
         said = cell.metadata.pop("teacher", None)
@@ -94,10 +100,33 @@ def edition(chapter: nbformat.NotebookNode, name: str, teacher: bool) -> nbforma
         if cell.source:
             made.cells.append(cell)
         if said and teacher:
-            # a figure's state has its address on the slides
-            made.cells.append(note(re.sub(r"\]\(#([\w-]+:)", rf"](../slides/{name}.html#\1", said)))
+            made.cells.append(note(linked(said, name, on_slides)))
             made.cells[-1].id = f"{cell.id}-teacher"
     return made
+
+
+def figures_on_slides(chapter: nbformat.NotebookNode) -> set[str]:
+    """The figures of a chapter that its slides show, by their ids."""
+    shown = [cell for cell in chapter.cells if any("show" in about for about in cell.metadata.get("slides", ()))]
+    texts = [str(output.get("data", {}).get("text/plain", "")) for cell in shown for output in cell.outputs]
+    return {match[1] for match in map(re.compile(r"Figure ([\w-]+):").match, texts) if match}
+
+
+def linked(text: str, name: str, on_slides: set[str]) -> str:
+    """A teacher's note whose addresses of figures lead to the slide that shows them, where there is one.
+
+    >>> linked("Show `#decay:gamma=0.4`, [again](#decay:gamma=1), not `#other:n=1`.", "04-x", {"decay"})
+    'Show [decay: gamma=0.4](../slides/04-x.html#decay:gamma=0.4), [again](../slides/04-x.html#decay:gamma=1), not `#other:n=1`.'
+    """
+
+    def link(match):
+        words, figure, state = match["words"], match["figure"] or match["bare"], match["state"] or match["values"]
+        if figure not in on_slides:
+            return match[0]
+        words = words or f"{figure}: {unquote(state).replace(';', ', ')}"
+        return f"[{words}](../slides/{name}.html#{figure}:{state})"
+
+    return ADDRESS.sub(link, text)
 
 
 def unlinked(text: str) -> str:
