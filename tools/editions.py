@@ -115,8 +115,8 @@ def figures_on_slides(chapter: nbformat.NotebookNode) -> set[str]:
 def linked(text: str, name: str, on_slides: set[str]) -> str:
     """A teacher's note whose addresses of figures lead to the slide that shows them, where there is one.
 
-    >>> linked("Show `#decay:gamma=0.4`, [again](#decay:gamma=1), not `#other:n=1`.", "04-x", {"decay"})
-    'Show [decay: gamma=0.4](../slides/04-x.html#decay:gamma=0.4), [again](../slides/04-x.html#decay:gamma=1), not `#other:n=1`.'
+    >>> linked("Show `#decay:n=4`, [this](#decay:n=1), not `#other:n=1`.", "04-x", {"decay"})
+    'Show [decay: n=4](../slides/04-x.html#decay:n=4), [this](../slides/04-x.html#decay:n=1), not `#other:n=1`.'
     """
 
     def link(match):
