@@ -31,14 +31,10 @@ ROOT = notebooks.ROOT
 COURSE = ROOT / "dist" / "course"
 
 
-def chapters() -> dict[str, pathlib.Path]:
-    """The notebooks that have slides or exercises, by name."""
-
-    def teaches(path):
-        cells = nbformat.read(path, as_version=4).cells
-        return any("slides" in cell.metadata or "stub" in cell.metadata.get("tags", ()) for cell in cells)
-
-    return {path.stem: path for path in notebooks.pages() if path.suffix == ".ipynb" and teaches(path)}
+def taught() -> list[str]:
+    """The notebooks that have slides, by name: chapters."""
+    books = {path.stem: nbformat.read(path, as_version=4) for path in notebooks.pages() if path.suffix == ".ipynb"}
+    return [name for name, notebook in books.items() if any("slides" in cell.metadata for cell in notebook.cells)]
 
 
 def environment(folder: pathlib.Path) -> None:
@@ -60,7 +56,7 @@ def environment(folder: pathlib.Path) -> None:
         shutil.copy(path, folder)
 
 
-def index(chapters: dict[str, nbformat.NotebookNode]) -> str:
+def index(folder: pathlib.Path, chapters: dict[str, nbformat.NotebookNode]) -> str:
     """A page that leads to all that the folder has of each chapter."""
     rows = []
     for name, chapter in chapters.items():
@@ -73,11 +69,23 @@ def index(chapters: dict[str, nbformat.NotebookNode]) -> str:
             "assignment": f"otter/{name}",
         }
         links = {word: f'<a href="{place}" aria-label="{title}: {word}">{word}</a>' for word, place in places.items()}
-        cells = [f"<td>{links[word] if (COURSE / place).exists() else ''}</td>" for word, place in places.items()]
+        cells = [f"<td>{links[word] if (folder / place).exists() else ''}</td>" for word, place in places.items()]
         rows.append(f'<tr><th scope="row">{title}</th>{"".join(cells)}</tr>\n')
     about = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     page = (ROOT / "tools" / "deck" / "index.html").read_text(encoding="utf-8")
     return page.replace("TITLE", about["title"]).replace("ROWS", "".join(rows))
+
+
+def build(folder: pathlib.Path, names: list[str]) -> None:
+    """Write the course: notebooks of the whole book; slides, handouts and assignments of the chapters named."""
+    found = {name: slides.executed(editions.BOOK / f"{name}.ipynb") for name in names}
+    editions.write(folder / "student", teacher=False)
+    editions.write(folder / "teacher", teacher=True)
+    environment(folder / "student")
+    assignments.build(found, folder / "otter")
+    slides.build(found, folder / "slides")
+    handout.build(found, folder / "slides", folder / "handout")
+    (folder / "index.html").write_text(index(folder, found), encoding="utf-8")
 
 
 def main():
@@ -85,14 +93,7 @@ def main():
     if website.build():
         sys.exit("lexviz: the website was not built, and so no course; the first warning above says why.")
     shutil.rmtree(COURSE, ignore_errors=True)
-    found = {name: slides.executed(path) for name, path in chapters().items()}
-    editions.write(COURSE / "student", teacher=False)
-    editions.write(COURSE / "teacher", teacher=True)
-    environment(COURSE / "student")
-    assignments.build(found, COURSE / "otter")
-    slides.build(found, COURSE / "slides")
-    handout.build(found, COURSE / "slides", COURSE / "handout")
-    (COURSE / "index.html").write_text(index(found), encoding="utf-8")
+    build(COURSE, taught())
     print(f"The course is in {COURSE.relative_to(ROOT)}; open {(COURSE / 'index.html').as_uri()}")
 
 

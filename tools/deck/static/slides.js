@@ -33,6 +33,7 @@
 
   function start() {
     Reveal.configure({ keyboardCondition: leaves });
+    document.querySelector(".reveal").removeAttribute("role"); // an "application" has no text to be read
     addEventListener("keydown", pressed, { capture: true });
     Reveal.on("slidechanged", ({ indexh, currentSlide }) => {
       if (!currentSlide.contains(document.activeElement)) document.activeElement.blur();
