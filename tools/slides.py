@@ -95,7 +95,8 @@ def build(notebooks: dict[str, nbformat.NotebookNode], target: pathlib.Path) -> 
     shutil.rmtree(SOURCES, ignore_errors=True)
     SOURCES.mkdir(parents=True)
     for name, notebook in notebooks.items():
-        (SOURCES / f"{name}.md").write_text(deck(notebook), encoding="utf-8")
+        page = f"---\norphan: true\n---\n\n{deck(notebook)}"  # in no table of contents
+        (SOURCES / f"{name}.md").write_text(page, encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-b", "revealjs", "-c", str(ROOT / "tools" / "deck"), "-q", "-E", "-W"]
     settings = ["-D", f"root_doc={next(iter(notebooks))}", "-d", str(SOURCES / ".doctrees")]
     if subprocess.run([*command, "--keep-going", *settings, str(SOURCES), str(target)]).returncode:

@@ -15,7 +15,6 @@ project = "Reading past the training length"
 language = "en"
 extensions = ["myst_parser", "sphinx.ext.mathjax", "sphinx_revealjs"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath"]
-suppress_warnings = ["toc.not_included"]  # each page is a presentation of its own
 exclude_patterns = [".doctrees"]
 pygments_style = "a11y-light"
 smartquotes = False
