@@ -23,7 +23,7 @@ from student import versions
 
 BOOK, ROOT = editions.BOOK, notebooks.ROOT
 TAUGHT = course.taught()
-SAMPLE = TAUGHT[len(TAUGHT) // 3]  # the chapter whose slides and assignment the default run makes
+SAMPLE = "04-oscillation-versus-decay"  # the chapter whose slides, handout and assignment the default run makes
 NOTEBOOKS = [path for path in notebooks.pages() if path.suffix == ".ipynb"]
 
 
@@ -322,6 +322,14 @@ def test_a_chapter_has_slides_enough_and_none_says_too_much(name):
         assert len(about.get("text", "").split()) <= 60, about["title"]
         assert 2 <= len(re.findall(r"[.!?:](?:\s|$)", about["notes"])), about["title"]
         assert re.search(r"minute", about["notes"]), about["title"]  # how long it takes
+    book = nbformat.read(BOOK / f"{name}.ipynb", as_version=4)
+    for cell in book.cells:
+        for output in cell.get("outputs", ()):
+            if output.get("data", {}).get("text/plain", "").startswith("Figure "):
+                output.data = {"text/html": "<p>the figure</p>"}
+    assert len(re.findall("^##? ", slides.deck(book), re.M)) == len(
+        wanted
+    )  # code and outputs are as small as they must
 
 
 def test_axe_finds_nothing_on_slides(made, show):
@@ -412,6 +420,9 @@ def test_slides_ask_for_what_they_need_once(made):
 
 def test_bad_slides_are_refused():
     cell = nbformat.v4.new_code_cell("x = 1\n" * 11)
+    wide = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text="x" * 100)])
+    with pytest.raises(ValueError, match=r"the slide 'A': a slide does not hold 1 lines of up to 100 characters"):
+        slides.slide(wide, {"title": "A", "show": "output", "notes": "n"}, 2)
     with pytest.raises(ValueError, match=r"'A' shows more than 10 lines of code"):
         slides.slide(cell, {"title": "A", "show": "both", "notes": "n"}, 2)
     with pytest.raises(ValueError, match=r"show is 'figure'; it must be output, code or both"):

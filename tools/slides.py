@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "_build" / "decks"
 CODE = 10  # lines of code that a slide can hold
 SIZES = (28, 25, 22, 20)  # of its letters, in pixels
+TALL, TALLEST = 500, 600  # heights of plots, in pixels, on a page
 ROOM = 1096, 500  # for code and what it prints, in pixels
 
 
@@ -43,24 +44,47 @@ def fenced(text: str, kind: str) -> str:
     return f"``````{kind}\n{text.rstrip()}\n``````"
 
 
+def placed(figure: str) -> str:
+    """A figure for a slide: where its plot needs height, the controls stand beside it, and it is enlarged by less.
+
+    >>> placed('<figure class="lex" id="lex-a"><div class="lex-plot" style="min-height:400px"></div></figure>')[:21]
+    '<figure class="lex" i'
+    >>> placed('<figure class="lex" id="lex-a"><div class="lex-plot" style="min-height:640px"></div></figure>')[:47]
+    '<figure class="lex lex-beside" style="--grow:1.'
+    """
+    height = re.search(r'<figure class="lex".*?min-height:(\d+)px', figure, re.DOTALL)
+    if not height or (int(height[1]) < TALL and "scaleanchor" not in figure):
+        return figure
+    grow = 1.1 if int(height[1]) >= TALLEST else 1.25
+    return figure.replace('<figure class="lex"', f'<figure class="lex lex-beside" style="--grow:{grow}"', 1)
+
+
 def given(output: nbformat.NotebookNode) -> str:
     """An output as Markdown: a figure alive, all else as text."""
     if output.output_type == "stream":
         return fenced(output.text, "text")
     data = output.get("data", {})
-    return fenced(data["text/html"], "{raw} html") if "text/html" in data else fenced(data["text/plain"], "text")
+    if "text/html" not in data:
+        return fenced(data["text/plain"], "text")
+    return fenced(placed(data["text/html"]), "{raw} html")
 
 
 def size(texts: list[str]) -> int:
-    r"""The largest letters, in pixels, in which these blocks of code or output fit on a slide; the smallest if none do.
+    r"""The largest letters, in pixels, in which these blocks of code or output fit on a slide.
 
     >>> size(["x = 1"]), size(["x" * 80]), size(["x\n" * 9, "x\n" * 5])
     (28, 22, 22)
+    >>> size(["x" * 100])
+    Traceback (most recent call last):
+    ValueError: a slide does not hold 1 lines of up to 100 characters
     """
     lines = [line for text in texts for line in text.splitlines()]
     width, height = 0.602 * max(map(len, lines), default=0), 1.4 * len(lines)
     room = ROOM[1] - 46 * (len(texts) - 1)
-    return next((size for size in SIZES if size * width <= ROOM[0] and size * height <= room), SIZES[-1])
+    fitting = [size for size in SIZES if size * width <= ROOM[0] and size * height <= room]
+    if not fitting:
+        raise ValueError(f"a slide does not hold {len(lines)} lines of up to {max(map(len, lines))} characters")
+    return fitting[0]
 
 
 def shown(cell: nbformat.NotebookNode, show: str | None) -> list[str]:
@@ -80,8 +104,12 @@ def slide(cell: nbformat.NotebookNode, about: dict, level: int) -> str:
     show = about.get("show")
     if show in ("code", "both") and len(cell.source.splitlines()) > CODE:
         raise ValueError(f"the slide {about['title']!r} shows more than {CODE} lines of code")
+    try:
+        parts = shown(cell, show)
+    except ValueError as error:
+        raise ValueError(f"the slide {about['title']!r}: {error}") from None
     notes = f"::::::{{revealjs-notes}}\n{plain(about['notes'])}\n::::::"
-    return "\n\n".join([f"{'#' * level} {about['title']}", plain(about.get("text", "")), *shown(cell, show), notes])
+    return "\n\n".join([f"{'#' * level} {about['title']}", plain(about.get("text", "")), *parts, notes])
 
 
 def deck(notebook: nbformat.NotebookNode) -> str:
