@@ -52,7 +52,7 @@ def environment(folder: pathlib.Path) -> None:
     wanted = [f"{name}=={pins[name]}" for name in versions.NEEDED]
     lines = ["--constraint pins.txt", f"./{wheel.name}", *wanted, ""]
     (folder / "requirements.txt").write_text("\n".join(lines), encoding="utf-8")
-    for path in (ROOT / "tools" / "student").iterdir():
+    for path in (*(ROOT / "tools" / "student").glob("*.*"), ROOT / "LICENSE"):
         shutil.copy(path, folder)
 
 
