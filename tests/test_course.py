@@ -369,6 +369,11 @@ def test_a_slider_on_a_slide_moves_the_plot_and_not_the_slides(made, show):
     tab.wait_for_timeout(100)
     assert paths(figure) != before
     assert tab.evaluate("Reveal.getIndices().h") == number
+    figure.locator(".lex-reset").focus()  # where Space presses the button, and the arrows lead on
+    tab.keyboard.press("Space")
+    assert tab.evaluate("Reveal.getIndices().h") == number
+    assert slider.first.input_value() == slider.first.get_attribute("data-start")
+    slider.first.focus()
     tab.keyboard.press("Escape")  # the keys are the slides' again
     assert not tab.evaluate("Reveal.isOverview()")
     tab.keyboard.press("ArrowRight")
@@ -434,7 +439,7 @@ def test_bad_slides_are_refused():
 # ---- on paper ---------------------------------------------------------------------------------------------------
 
 
-def test_the_handout_has_every_slide_and_what_is_said(made):
+def test_the_handout_has_every_slide_and_what_is_said(made, browser):
     book = pypdf.PdfReader(made / "handout" / f"{SAMPLE}.pdf")
     text = re.sub(r"\s", "", "".join(page.extract_text() for page in book.pages))
     wanted = told(SAMPLE)
