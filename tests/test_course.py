@@ -252,7 +252,7 @@ def show(browser):
         tab.on("requestfailed", lambda asked: wrong.append(asked.url))
         tab.goto(path.as_uri() + address)
         tab.wait_for_function("Reveal.isReady()")
-        tab.evaluate("MathJax.startup.promise.then(() => 0)")
+        tab.evaluate("window.MathJax?.startup.promise.then(() => 0)")  # where there are formulas
         return tab
 
     yield open_

@@ -5,10 +5,12 @@ tests that grades what they hand in. A test asks what `exercises.check` asks; an
 """
 
 import ast
+import dis
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import nbformat
 from nbformat import v4
@@ -29,12 +31,47 @@ def tagged(cell: nbformat.NotebookNode, tag: str) -> bool:
     return tag in cell.metadata.get("tags", ())
 
 
-def imports(chapter: nbformat.NotebookNode) -> str:
-    """What a chapter imports, outside of its solutions, and the exercises themselves."""
-    cells = [cell for cell in chapter.cells if cell.cell_type == "code" and not tagged(cell, "solution")]
-    parts = [part for cell in cells for part in ast.parse(cell.source).body]
-    found = [ast.unparse(part) for part in parts if isinstance(part, ast.Import | ast.ImportFrom)]
-    return "\n".join(dict.fromkeys([*found, "from lexviz import exercises"]))
+def names(cell: nbformat.NotebookNode, *operations: str) -> set[str]:
+    """The names with which a cell does this, outside of its functions or in them: STORE_NAME, LOAD_GLOBAL, ...
+
+    >>> names(v4.new_code_cell("y = [x for x in z]"), "STORE_NAME")
+    {'y'}
+    """
+    found, codes = set(), [compile(cell.source, "cell", "exec")]
+    while codes:
+        code = codes.pop()
+        codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+        found |= {step.argval for step in dis.get_instructions(code) if step.opname in operations}
+    return found
+
+
+def before(chapter: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    r"""What an answer may use: all that the chapter imports, and its cells that make what its solutions ask for.
+
+    >>> cells = ["import math", "def half(x):\n    return x / 2", "print(1)", "def part(x):\n    return half(half(x))"]
+    >>> chapter = v4.new_notebook(cells=[v4.new_code_cell(source) for source in cells])
+    >>> chapter.cells[-1].metadata.tags = ["solution"]
+    >>> [cell.source for cell in before(chapter)]
+    ['import math\nfrom lexviz import exercises', 'def half(x):\n    return x / 2']
+    """
+    code = [cell for cell in chapter.cells if cell.cell_type == "code"]
+    answers = [cell for cell in code if tagged(cell, "stub") or tagged(cell, "solution")]
+    rest = [cell for cell in code if cell not in answers]
+    parts = [part for cell in rest for part in ast.parse(cell.source).body]
+    imports = [ast.unparse(part) for part in parts if isinstance(part, ast.Import | ast.ImportFrom)]
+    start = v4.new_code_cell("\n".join(dict.fromkeys([*imports, "from lexviz import exercises"])))
+    imported = names(start, "STORE_NAME")
+    asked, made = set(), set(imported)
+    for cell in answers:
+        made |= names(cell, "STORE_NAME")
+        asked |= names(cell, "LOAD_NAME", "LOAD_GLOBAL") - made
+    needed = []
+    for cell in reversed(rest):  # what a cell asks for is made above it
+        given = names(cell, "STORE_NAME") - imported
+        if asked & given:
+            needed.insert(0, v4.new_code_cell(cell.source))
+            asked = (asked - given) | (names(cell, "LOAD_NAME", "LOAD_GLOBAL") - given - imported)
+    return [start, *needed]
 
 
 # Otter drops the solution and the two lines around the stub for students, and keeps all for the grader.
@@ -73,7 +110,7 @@ def master(chapter: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
     made = [
         v4.new_raw_cell(CONFIG.format(name=name)),
         v4.new_markdown_cell(f"# Exercises of chapter {title}"),
-        v4.new_code_cell(imports(chapter)),
+        *before(chapter),
     ]
     for at, cell in enumerate(cells):
         if tagged(cell, "stub"):

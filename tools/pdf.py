@@ -185,7 +185,7 @@ def opened(chromium):
 
 def draw(tab, figures: str) -> None:
     """Wait until all formulas of a page are typeset and its figures, those of a selector, are drawn."""
-    tab.evaluate("MathJax.startup.promise.then(() => 0)")
+    tab.evaluate("window.MathJax?.startup.promise.then(() => 0)")
     for figure in tab.locator(figures).all():
         figure.scroll_into_view_if_needed()
         figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for()
