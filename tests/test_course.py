@@ -230,6 +230,9 @@ CUT = """() => {
     }
   }
   const plot = slide.querySelector(".lex-plot");
+  for (const part of slide.querySelectorAll(".lex-beside :is(dd, .lex-control > *)")) {
+    if (part.getBoundingClientRect().right > plot.getBoundingClientRect().left) said.push(`over: ${part.outerHTML}`);
+  }
   if (plot && plot.getBoundingClientRect().height < 300 * scale) said.push("less than 300 pixels for the plot");
   return said;
 }"""

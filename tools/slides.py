@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "_build" / "decks"
 CODE = 10  # lines of code that a slide can hold
 SIZES = (28, 25, 22, 20)  # of its letters, in pixels
-TALL, TALLEST = 500, 600  # heights of plots, in pixels, on a page
+TALL, HIGH = 500, 550  # pixels: a plot that is so high on a page needs height; what a slide has for it
 ROOM = 1096, 500  # for code and what it prints, in pixels
 
 
@@ -55,8 +55,8 @@ def placed(figure: str) -> str:
     height = re.search(r'<figure class="lex".*?min-height:(\d+)px', figure, re.DOTALL)
     if not height or (int(height[1]) < TALL and "scaleanchor" not in figure):
         return figure
-    grow = 1.1 if int(height[1]) >= TALLEST else 1.25
-    return figure.replace('<figure class="lex"', f'<figure class="lex lex-beside" style="--grow:{grow}"', 1)
+    grow = min(1.25, max(1, HIGH / (0.85 * int(height[1]))))  # several panels bear to be 15% flatter, and not much more
+    return figure.replace('<figure class="lex"', f'<figure class="lex lex-beside" style="--grow:{grow:.2f}"', 1)
 
 
 def given(output: nbformat.NotebookNode) -> str:
