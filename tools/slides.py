@@ -17,7 +17,7 @@ import fresh
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "_build" / "decks"
-CODE = 10  # lines of code that a slide can hold
+CODE = 10  # lines of code that a slide can hold, empty ones aside
 SIZES = (28, 25, 22, 20)  # of its letters, in pixels
 TALL, HIGH = 500, 550  # pixels: a plot that is so high on a page needs height; what a slide has for it
 ROOM = 1096, 500  # for code and what it prints, in pixels
@@ -102,7 +102,7 @@ def slide(cell: nbformat.NotebookNode, about: dict, level: int) -> str:
     if unknown := sorted(set(about) - {"title", "text", "notes", "show"}):
         raise ValueError(f"slides has {unknown[0]!r}; a slide has title, text, notes and show")
     show = about.get("show")
-    if show in ("code", "both") and len(cell.source.splitlines()) > CODE:
+    if show in ("code", "both") and sum(map(bool, cell.source.split("\n"))) > CODE:
         raise ValueError(f"the slide {about['title']!r} shows more than {CODE} lines of code")
     try:
         parts = shown(cell, show)
