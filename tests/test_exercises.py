@@ -20,8 +20,7 @@ from lexviz.exercises import questions
 from lexviz.exercises.trial import Trial, Wrong, near, shaped
 
 CHAPTERS = {path.stem[:2]: path for path in notebooks.pages() if re.match(r"\d\d-.*ipynb", path.name)}
-TO_COME = []  # chapters whose exercises check nothing yet
-NUMBERS = [number for number in CHAPTERS if number not in TO_COME]
+NUMBERS = list(CHAPTERS)
 EXERCISE = re.compile(r"^::::\{exercise\} (.+)\n:label: (ex-\S+)\n\*Difficulty ([123]) of 3, (\d+) minutes\.\* ")
 
 
@@ -48,10 +47,6 @@ def stubs(number):
 
 def of_label(name, number):
     return f"ex-{number}-{name.replace('_', '-')}"
-
-
-def test_chapters_whose_exercises_are_to_come_have_none_yet():
-    assert [number for number in CHAPTERS if not cells(number, "stub") and not cells(number, "quiz")] == TO_COME
 
 
 # ---- what a chapter's exercises have ----------------------------------------------------------------------------

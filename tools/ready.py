@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 STAMP = VENV / ".ready"
-NEEDED_GB = 2  # measured with torch's CPU build: 1.5 GB; pip's torch for Linux brings CUDA, several GB more
+NEEDED_GB = 2.5  # measured with torch's CPU build: 1.8 GB; pip's torch for Linux brings CUDA, several GB more
 
 
 def stop(message):
