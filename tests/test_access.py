@@ -24,7 +24,7 @@ def visit(browser, site):
 
     def open_(page, **options):
         options = {"reduced_motion": "reduce", "color_scheme": "light", **options}
-        contexts.append(browser.new_context(**options))
+        contexts.append(browser.new_context(bypass_csp=True, **options))  # to wait for things, playwright evaluates
         tab = contexts[-1].new_page()
         tab.set_default_timeout(120_000)
         tab.goto(f"{site.as_uri()}/{page}")

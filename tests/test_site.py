@@ -155,7 +155,8 @@ def test_the_search_finds_what_readers_look_for(visit, way):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_can_be_read_in_both_themes_on_paper_and_on_a_phone(visit, page):
-    tab = visit(page, color_scheme="light", reduced_motion="reduce")  # else colours are measured halfway
+    calm = {"reduced_motion": "reduce"}  # else colours are measured halfway
+    tab = visit(page, color_scheme="light", bypass_csp=True, **calm)  # to wait for things, playwright evaluates
     tab.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
     tab.evaluate(
         "document.querySelectorAll('.toggle-hidden').forEach(folded => folded.classList.remove('toggle-hidden'))"
