@@ -84,7 +84,7 @@ def visits():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for page in pages_with_figures():
-            # Nothing is kept from other pages; to wait for things, playwright evaluates, which the pages' policy forbids.
+            # Nothing is kept from other pages; to wait, playwright evaluates, which the pages' policy forbids.
             context = browser.new_context(viewport={"width": 1200, "height": 900}, bypass_csp=True)
             name = re.search('<figure class="lex" id="([^"]+)"', page.read_text(encoding="utf-8"))[1]
             for which in ("first", "repeat"):
