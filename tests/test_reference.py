@@ -37,6 +37,7 @@ ELSEWHERE = {
     "train.compiled": "train.train",
     "evaluate.Losses": "evaluate.losses",
     "evaluate.Trial": "evaluate.passkey_trials",
+    "inside.Written": "inside.written",
     "runs.make": "runs.results",
     **{f"runs.measures.{each}": "runs.results" for each in ("lengths", "places", "repeats", "resolution", "windows")},
     **{
