@@ -483,6 +483,7 @@ def test_what_is_foretold_from_short_texts_comes_near_to_what_was_found():
     for scores in usual:
         ahead = np.array(scores[::2]) - scores[1::2]
         assert min(ahead[:2]) >= 2 >= max(ahead[2:4])
+    assert all((np.array(head)[::2] > head[1::2]).all() for head in longer)  # so that no key should be missed
     margins = [np.array(head)[4::2].sum() - np.array(head)[5::2].sum() for head in usual]
     assert all(
         np.array(head)[4::2].sum() - np.array(head)[5::2].sum() > margin
