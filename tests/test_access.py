@@ -182,15 +182,6 @@ def test_windows_and_switches_give_the_focus_back(visit):
     assert said == {"Colours: as the system", "Colours: light", "Colours: dark"}
 
 
-def test_what_is_folded_opens(visit):
-    tab = visit(FIGURES)
-    folded = tab.locator("main details").first
-    folded.evaluate("folded => folded.open = false")
-    folded.locator("summary").focus()
-    tab.keyboard.press("Enter")
-    assert folded.evaluate("folded => folded.open")
-
-
 def test_every_state_of_every_figure_of_a_page_is_reached_with_keys(visit):
     tab = visit(FIGURES, permissions=["clipboard-read", "clipboard-write"])
     for root in tab.locator("figure.lex").all():

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import bs4
 import nbclient
@@ -27,11 +28,17 @@ SAMPLE = "04-oscillation-versus-decay"  # the chapter whose slides, handout and 
 NOTEBOOKS = [path for path in notebooks.pages() if path.suffix == ".ipynb"]
 
 
+def build(folder, chapters):
+    """In a thread of its own: the tests' browser has an event loop in this one, and printing starts another."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(course.build, folder, chapters).result()
+
+
 @pytest.fixture(scope="session")
 def made(site, tmp_path_factory):
     """The course, with slides, handout and assignment of one chapter."""
     folder = tmp_path_factory.mktemp("course")
-    course.build(folder, [SAMPLE])
+    build(folder, [SAMPLE])
     return folder
 
 
@@ -39,7 +46,7 @@ def made(site, tmp_path_factory):
 def made_whole(site, tmp_path_factory):
     """The whole course."""
     folder = tmp_path_factory.mktemp("whole")
-    course.build(folder, TAUGHT)
+    build(folder, TAUGHT)
     return folder
 
 

@@ -133,7 +133,7 @@ def test_code_that_names_something_of_the_library_leads_to_it(site):
                 link = code.find_parent("a")
                 assert link, (path.name, code.get_text())
                 linked |= {target} if link["href"].endswith(f"{PAGE.split('/')[1]}.html#{target}") else set()
-    assert {"lexviz.theory.expected_score", "lexviz.positions.Xpos", "lexviz.masks.reach"} <= linked
+    assert {"lexviz.theory.expected_score", "lexviz.positions.Xpos", "lexviz.masks.flex"} <= linked
     assert reference.address("plotly.figure") == reference.address("head_dim") == reference.address("a.b c") == ""
 
 

@@ -122,7 +122,7 @@ def far(recorded: dict):
         }  # fmt: skip
         longest = {name: (max(of), of[max(of)]) for name, (of, _, _) in list(lines.items())[:2]}
         return go.Figure([*traces, upright], layout), [
-            (f"{place} line", f"{name}: {y:.2f} at {n:,} bytes", "")
+            (f"{place} line", f"{name.replace(' = ', '=')}: {y:.2f} at {n:,} bytes", "")
             for place, (name, (n, y)) in zip(("first", "second"), longest.items(), strict=False)
         ]
 
@@ -166,8 +166,9 @@ def ways_of(recorded: dict, run: str) -> list[dict]:
 def share(right: Sequence[str]) -> tuple[int, int, float, float]:
     """How many keys were found, of how many, and Wilson's interval of the share.
 
-    >>> share(["1111111111"] * 4 + ["1111111110"])
-    (49, 50, 0.8950444803974917, 0.9964620201226352)
+    >>> right, asked, low, high = share(["1111111111"] * 4 + ["1111111110"])
+    >>> right, asked, round(low, 2), round(high, 2)
+    (49, 50, 0.9, 1.0)
     """
     tried = "".join(right)
     return tried.count("1"), len(tried), *evaluate.interval(tried.count("1"), len(tried))
