@@ -297,7 +297,7 @@ def test_an_index_is_drawn_where_it_looks_and_what_it_finds():
     for family, index in (("HNSW", "HNSW, ef = 4"), ("lifted HNSW", "lifted HNSW, ef = 4"), ("exact", "exact")):
         line = trace(made, family)
         assert (list(line.x), list(line.y)) == ([of[index].looked], [of[index].recall])
-    assert readouts == [("cheapest that finds 90%", "lifted HNSW, ef = 4, looks at 30%", "")]
+    assert readouts == [("cheapest that finds 90%", "lifted HNSW, ef=4, looks at 30%", "")]
 
 
 # ---- costs ------------------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_what_the_paper_reports_is_what_the_chapter_says_of_it():
 
 def test_indexes_find_what_the_chapter_says():
     (said,) = (line for line in printed("Figure approximate-search") if "cheapest" in line)
-    assert said.endswith("IVF, nprobe = 8, looks at 11%")
+    assert said.endswith("IVF, nprobe=8, looks at 11%")
     for line in printed("IVF looks at")[1:]:
         blocks, tokens, looks, fewer = numbers(line)
         assert tokens == 50 * blocks

@@ -540,7 +540,9 @@ def search(found: dict[tuple[str, int], dict[str, Searched]]):
         enough = {name: one for name, one in of.items() if one.recall >= 0.9}
         least = min(enough, key=lambda name: enough[name].looked)
         share_of = of[least].looked / landmarks
-        return go.Figure(traces, layout), [("cheapest that finds 90%", f"{least}, looks at {share_of:.0%}", "")]
+        return go.Figure(traces, layout), [
+            ("cheapest that finds 90%", f"{least.replace(' = ', '=')}, looks at {share_of:.0%}", "")
+        ]
 
     return approximate_search
 
