@@ -14,6 +14,7 @@ import nbformat
 from jupyter_cache import get_cache
 
 import fresh
+import notebooks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "_build" / "decks"
@@ -26,7 +27,11 @@ ROOM = 1096, 500  # for code and what it prints, in pixels
 def executed(path: pathlib.Path) -> nbformat.NotebookNode:
     """A chapter with what its cells gave when the site was built."""
     cache = get_cache(ROOT / "_build" / "executed" / fresh.fingerprint())
-    return cache.merge_match_into_notebook(nbformat.read(path, as_version=4), cell_meta=())[1]
+    notebook = cache.merge_match_into_notebook(nbformat.read(path, as_version=4), cell_meta=())[1]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = notebooks.merge_streams(cell.outputs)  # where the kernel cut them is chance
+    return notebook
 
 
 def plain(text: str) -> str:
@@ -118,15 +123,15 @@ def deck(notebook: nbformat.NotebookNode) -> str:
     return "\n\n".join(slide(cell, about, 2 if i else 1) for i, (cell, about) in enumerate(found)) + "\n"
 
 
-def build(notebooks: dict[str, nbformat.NotebookNode], target: pathlib.Path) -> None:
+def build(chapters: dict[str, nbformat.NotebookNode], target: pathlib.Path) -> None:
     """The presentations of chapters that were executed, by name, into a folder."""
     shutil.rmtree(SOURCES, ignore_errors=True)
     SOURCES.mkdir(parents=True)
-    for name, notebook in notebooks.items():
+    for name, notebook in chapters.items():
         page = f"---\norphan: true\n---\n\n{deck(notebook)}"  # in no table of contents
         (SOURCES / f"{name}.md").write_text(page, encoding="utf-8")
     command = [sys.executable, "-m", "sphinx", "-b", "revealjs", "-c", str(ROOT / "tools" / "deck"), "-q", "-E", "-W"]
-    settings = ["-D", f"root_doc={next(iter(notebooks))}", "-d", str(SOURCES / ".doctrees")]
+    settings = ["-D", f"root_doc={next(iter(chapters))}", "-d", str(SOURCES / ".doctrees")]
     if subprocess.run([*command, "--keep-going", *settings, str(SOURCES), str(target)]).returncode:
         raise RuntimeError("the slides were not built; the first warning above says why")
     for useless in ("_sources", ".buildinfo", "objects.inv", "search.html", "searchindex.js", "genindex.html"):
