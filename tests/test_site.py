@@ -8,6 +8,7 @@ import pathlib
 import re
 import threading
 
+import bs4
 import pytest
 
 import conftest
@@ -202,6 +203,19 @@ def test_no_page_loads_what_only_a_kernel_needs_and_none_names_plotly(site):
         for word in ("thebe", "require.js", "require.min.js", "html-manager"):
             assert word not in text, page
         assert not re.search(r"<script[^>]*plotly", text), page
+
+
+def test_every_paper_can_be_opened(site):
+    page = bs4.BeautifulSoup((site / "book" / "references.html").read_text(encoding="utf-8"), "html.parser")
+    papers = {
+        each.get_text(): [link["href"] for link in each.select("a.external")] for each in page.select(".citation")
+    }
+    without = [text for text, links in papers.items() if not links]
+    assert len(papers) > 30
+    assert [text for text in without if "Technical Report" not in text] == []  # a report that only its author keeps
+    links = [link for each in papers.values() for link in each]
+    assert len(set(links)) == len(links)
+    assert all(re.fullmatch(r"https://(arxiv\.org/abs/\d{4}\.\d{5}|doi\.org/10\.\d+/\S+)", link) for link in links)
 
 
 def test_plotly_is_in_the_site_once_as_it_is_installed(site):
