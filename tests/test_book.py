@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import bs4
 import nbformat
 import pytest
 
@@ -28,10 +29,14 @@ def test_every_page_is_there(site):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_page_shows_everything_that_its_chapter_prints(site, path):
-    page = text_of(site / path.relative_to(notebooks.ROOT).with_suffix(".html"))
+    file = site / path.relative_to(notebooks.ROOT).with_suffix(".html")
+    page = text_of(file)
+    pieces = bs4.BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser").select(".output.stream pre")
+    lines = {piece.get_text().strip("\n") for piece in pieces}
     for cell in nbformat.read(path, as_version=4).cells:
         for output in cell.get("outputs", ()):
             printed = output.get("text") or output.get("data", {}).get("text/plain", "")
+            assert output.output_type != "stream" or printed.strip("\n") in lines  # its rows whole, its columns in line
             if "quiz" in cell.metadata.get("tags", ()):  # the page has its formulas as MathJax looks for them
                 printed = re.sub(r"\$([^$]+)\$", r"\\(\1\\)", printed)
             # git keeps a figure in words; the page has its caption and its read-outs, and draws the rest
