@@ -114,6 +114,18 @@ def test_a_page_is_complete_without_another_host(visit, page, way):
     ) == []  # fmt: skip
 
 
+@pytest.mark.parametrize("page", CHAPTERS[:4])
+def test_a_formula_stands_in_one_line_with_the_signs_beside_it(visit, page):
+    tab = visit(page, viewport={"width": 360, "height": 800})
+    pieces = tab.locator("p .unbroken:visible")
+    assert pieces.count() > 2 or page == CHAPTERS[0]
+    broken = "pieces => pieces.filter(piece => piece.getClientRects().length > 1).map(piece => piece.outerHTML)"
+    assert pieces.evaluate_all(broken) == []
+    alone = """() => [...document.querySelectorAll('article p > .math')].map(math => math.nextSibling?.data ?? "")
+        .filter(text => /^[.,;:!?)]/.test(text))"""
+    assert tab.evaluate(alone) == []
+
+
 # What readers look for, and a place that must be among the first five that they are shown.
 SOUGHT = {
     "zeta": "notation-and-glossary#symbols",
