@@ -482,7 +482,7 @@ def copies(measured: dict[str, dict[int, np.ndarray]]):
         low = 0.9 if show == "loss" else -0.03
         high = max(np.max(trace["y"]) for trace in traces) + 0.05
         layout = {
-            "xaxis": {"title": "the words stood before, bytes back", "type": "log", "tickvals": back.tolist()},
+            "xaxis": {"title": "stood before, bytes back", "type": "log", "tickvals": back.tolist()},
             "yaxis": {"title": title, "range": [min(low, *(np.min(t["y"]) for t in traces)), high]},
         }
         return go.Figure(traces, layout), readouts
