@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexviz import corpus, evaluate, masks, runs, train
+from lexviz.evaluate import passkeys
 from lexviz.landmark import LandmarkCache
 from lexviz.runs import measures, tables
 
@@ -130,7 +131,7 @@ def test_pass_keys_are_asked_by_length_filler_and_in_every_way(landmarks, monkey
         asked.append((torch.cat(parts), caches))
         return b"no"
 
-    monkeypatch.setattr(evaluate, "_answer", answer)
+    monkeypatch.setattr(passkeys, "_answer", answer)
     rows = measures.passkeys(*landmarks) + measures.passkey_ways(*landmarks)
     assert len(rows) == 2 * 20
     assert len(asked) == 2 * len(rows)

@@ -54,7 +54,7 @@ ELSEWHERE = {
 
 def test_every_module_is_in_the_reference_and_on_its_page():
     files = {path.stem for path in (names.ROOT / "lexviz").glob("*.py")} - {"__init__", "__main__"}
-    assert {module for module in names.MODULES if "." not in module} == files | {"runs", "exercises"}
+    assert {module for module in names.MODULES if "." not in module} == files | {"evaluate", "exercises", "runs"}
     text = (names.ROOT / f"{PAGE}.md").read_text(encoding="utf-8")
     assert re.findall(r"^```{library} (.*)$", text, re.M) == list(names.MODULES)
 
@@ -62,7 +62,8 @@ def test_every_module_is_in_the_reference_and_on_its_page():
 @pytest.mark.parametrize("module", names.MODULES)
 def test_the_names_are_those_that_python_finds_with_the_same_arguments(module):
     loaded = importlib.import_module(f"lexviz.{module}")
-    own = {name: each for name, each in vars(loaded).items() if getattr(each, "__module__", "") == loaded.__name__}
+    files = {f"lexviz.{file}" for file in (module, *names.parts_of(module))}
+    own = {name: each for name, each in vars(loaded).items() if getattr(each, "__module__", "") in files}
     wanted = {name: each for name, each in own.items() if name[0] != "_" and callable(each) and inspect.isroutine(each)}
     found = {name.path: name for name in names.of(module) if name.kind == "function"}
     assert found.keys() == wanted.keys()

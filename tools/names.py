@@ -1,7 +1,8 @@
 """The public names of lexviz and what its files say of them, read from the sources, of which nothing is run.
 
 A name is public if it has no leading underscore: functions, classes, methods and properties that no class of lexviz
-further up has, and constants. Text is the docstring; of a field or a constant, the comment beside or above it.
+further up has, and constants; what a package takes from a file of its own that is none of MODULES counts as its own.
+Text is the docstring; of a field or a constant, the comment beside or above it.
 """
 
 import ast
@@ -47,6 +48,20 @@ def path_of(module: str) -> pathlib.Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def parts_of(module: str) -> dict[str, list[str]]:
+    """The files that are a package's own affair, {file: names that it takes from there}.
+
+    >>> parts_of("evaluate")["evaluate.resolution"], parts_of("exercises")
+    (['measured_resolution', 'scores_by_distance'], {})
+    """
+    taken = {
+        node.module.removeprefix("lexviz."): [alias.name for alias in node.names]
+        for node in read(module)[1].body
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(f"lexviz.{module}.")
+    }
+    return {file: own for file, own in taken.items() if file not in MODULES}
+
+
 @functools.cache
 def _read(path: pathlib.Path, changed: int) -> tuple[str, ast.Module]:
     source = path.read_text(encoding="utf-8")
@@ -73,7 +88,12 @@ def of(module: str) -> list[Name]:
     '(head_dim: int, base: float=10000.0) -> np.ndarray'
     """
     source, tree = read(module)
-    found = []
+    found = [
+        name._replace(module=module)
+        for file, own in parts_of(module).items()
+        for name in of(file)
+        if name.path.split(".")[0] in own
+    ]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
             found.append(_function("function", module, node.name, node))

@@ -184,7 +184,8 @@ class Library(SphinxDirective):
         module = self.arguments[0]
         if module not in names.MODULES:
             raise self.error(f"{module!r} is no module of the reference; tools/names.py has {', '.join(names.MODULES)}")
-        self.env.note_dependency(str(names.path_of(module)))
+        for file in (module, *names.parts_of(module)):
+            self.env.note_dependency(str(names.path_of(file)))
         found = self.described(PyModule, "module", f"lexviz.{module}")
         found += body(names.says(module), self.env.docname, module)
         parts = {}  # each class's own text, where its methods go
