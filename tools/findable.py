@@ -7,7 +7,6 @@ readers see it (ζ); each equation of the paper; each function and class of lexv
 section that speaks of it most, before the summary and the exercises; the page that does so most comes first.
 """
 
-import ast
 import collections
 import pathlib
 import re
@@ -19,7 +18,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.domains import Domain, ObjType
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import names
+
 INNER = {"proof-content", "exercise-content", "solution-content"}
 AFTER = {"summary", "exercises", "read-next"}  # sections that speak of everything once more
 
@@ -59,11 +59,14 @@ def equations(text: str) -> dict[str, int]:
     return {f"Eq.{number}": 100 if stated else 1 for stated, *pair in found for number in pair if number}
 
 
-def names() -> set[str]:
-    """The functions and classes of lexviz whose names are nobody else's: with a capital or an underscore."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "lexviz").glob("*.py")]
-    found = {part.name for tree in trees for part in tree.body if isinstance(part, ast.FunctionDef | ast.ClassDef)}
-    return {name for name in found if re.search(r"[A-Z]|\w_", name) and not name.startswith("_")}
+def own_names() -> set[str]:
+    """The functions and classes of lexviz whose names are nobody else's: with a capital or an underscore.
+
+    >>> {"ModelConfig", "passkey_accuracy", "angles"} - own_names()
+    {'angles'}
+    """
+    found = {name.path for name in names.every().values() if name.kind in ("function", "class")}
+    return {name for name in found if re.search(r"[A-Z]|\w_", name)}
 
 
 def title(figure: bs4.Tag) -> str:
@@ -106,7 +109,7 @@ class Findable(Domain):
         if next(document.findall(addnodes.desc), None):
             self.data["places"][docname] = []  # the library's reference, whose names Sphinx finds by itself
             return
-        known = names()
+        known = own_names()
         places, counts = [], collections.defaultdict(collections.Counter)  # {(kind, name): {anchor: how much}}
         for node in document.findall():
             if isinstance(node, nodes.raw) and '<figure class="lex"' in node.astext():
@@ -148,5 +151,6 @@ class Findable(Domain):
 def setup(app):
     """Called by Sphinx."""
     app.add_domain(Findable)
-    version = zlib.crc32(pathlib.Path(__file__).read_bytes())  # with another one, Sphinx reads all pages anew
+    here = pathlib.Path(__file__)
+    version = zlib.crc32(here.read_bytes() + here.with_name("names.py").read_bytes())  # a new one: all pages anew
     return {"env_version": version, "parallel_read_safe": True, "parallel_write_safe": True}
