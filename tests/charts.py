@@ -1,6 +1,7 @@
 """What tests of figures share: the figures of a chapter, their states, what they plot."""
 
 import itertools
+import re
 
 import nbformat
 import numpy as np
@@ -25,6 +26,27 @@ def solution(cells, label):
             return "\n".join(said)
 
 
+def printed(cells, holds):
+    """The lines that the first cell prints whose output holds these words; nbval sees to it that they are true."""
+    said = (
+        "".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+        for cell in cells
+        if cell.cell_type == "code"
+    )
+    return next(text for text in said if holds in text).splitlines()
+
+
+def numbers(line):
+    """All that are in a line, signs and thousands minded."""
+    return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*", line)]
+
+
+def trace(made, name):
+    """The one trace of a plotly figure that has this name."""
+    (found,) = (trace for trace in made.data if trace.name == name)
+    return found
+
+
 def made_in(cells, start="explore(", **names):
     """{id: figure} of the cells that begin with `start`; `names` are what they use."""
     calls = [cell.source for cell in cells if cell.source.startswith(start)]
@@ -45,3 +67,11 @@ def panels(result):
         for axis in (None, "x2")
     )
     return above, below, {name: value for name, value, _ in readouts}
+
+
+def runs_like(**results):
+    """Records as `runs.results()` gives them."""
+    return {
+        name.replace("_", "-"): {"settings": {"length": 256, "landmark_block": 15}, "results": of}
+        for name, of in results.items()
+    }

@@ -90,7 +90,8 @@ FLOORS = {
     "inside": "attention checks landmark masks model positions",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
     **{"exercises/trial": "", "exercises/questions": "", "exercises/__init__": "exercises"},
-    "figures/retrieving": "corpus evaluate figures inside",  # types of theirs, and Wilson's interval
+    "figures/retrieving": "corpus figures inside",  # types of theirs
+    "figures/passkeys": "evaluate figures",  # Wilson's interval
     "figures/training": "explore figures train",  # of train its settings and its history: it draws and does not train
 }
 # checks have something independent to compare with, and may take it from wherever chapters do

@@ -5,14 +5,16 @@ set. That leaves little room for light and dark, by which colour-blind readers t
 distinct in simulated red and green blindness as well, and a line's dashes say the same once more.
 """
 
+ORANGE, BLUE, GREEN, RED = "#c8590a", "#2369b3", "#4f9d6d", "#c70e36"
+LILAC, CYAN, VIOLET = "#8083f8", "#0e9ebb", "#8a1fff"
 ENCODING = {
-    "RoPE": "#c8590a",
-    "XPos": "#2369b3",
-    "ALiBi": "#4f9d6d",
-    "Sinusoidal": "#c70e36",
-    "Learned": "#8083f8",
-    "T5": "#0e9ebb",
-    "Shaw": "#8a1fff",
+    "RoPE": ORANGE,
+    "XPos": BLUE,
+    "ALiBi": GREEN,
+    "Sinusoidal": RED,
+    "Learned": LILAC,
+    "T5": CYAN,
+    "Shaw": VIOLET,
     "NoPosition": "#6b6f76",
 }
 DASH = {
