@@ -210,6 +210,14 @@ def test_what_is_foretold_from_short_texts_comes_near_to_what_was_found():
     )
 
 
+def test_by_one_head_alone_a_quarter_of_its_attention_foretells_what_was_found_and_half_too_little():
+    half, quarter = (numbers(line.split(":")[1])[::2] for line in printed(CELLS, "keys foretold if head 4")[1:])
+    for share, right in zip(quarter, (49, 40), strict=True):
+        low, high = evaluate.interval(right, 50)
+        assert low <= share <= high
+    assert half[1] < evaluate.interval(40, 50)[0]
+
+
 def test_a_chance_without_dice_is_that_of_draws():
     """The exercise's formula against what section 6 does: draw."""
     scores = np.arange(30.0)

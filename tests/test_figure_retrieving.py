@@ -212,6 +212,11 @@ def test_two_heads_of_one_layer_find_the_key_and_read_the_block_that_has_the_dig
     assert any("The page is" in line for line in others)
 
 
+def test_one_head_is_the_cause_and_the_other_company():
+    found = [int(line.split()[-2].rstrip("%")) for line in printed(CELLS, "blind: none")]
+    assert found == [100, 10, 100, 100, 10, 100]  # none, both, the other two, head 2, head 4, all but head 4
+
+
 def test_what_the_paper_reports_is_what_the_chapter_says_of_it():
     table = paper.LANDMARKS
     at_512, at_4096 = table[512, "k = 2 of 10, and 250 tokens"], table[4096, "k = 4 of 80, and 250 tokens"]
