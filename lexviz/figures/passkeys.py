@@ -136,13 +136,19 @@ K, CHOOSE = "blocks fetched, k", "blocks chosen per"
 OTHERS, CONTROL = "other numbers in the text", "the key overwritten"
 
 
-def ways(recorded: dict, run: str = "passkey-0"):
-    """The same keys asked for in other ways, in texts of eight training lengths."""
-    length = 8 * recorded[run]["settings"]["length"]
-    usual = [row for row in recorded[run]["results"]["passkeys"] if row["length"] == length]
+def asked_in_ways(recorded: dict) -> dict[str, str]:
+    """The models that were asked in other ways than the usual one: {what they are called: run}."""
+    return {name: run for run, name in RUNS.items() if ways_of(recorded, run)}
 
-    def varied(change: str) -> dict[str, dict[str, list[str]]]:
+
+def ways(recorded: dict):
+    """The same keys asked for in other ways, in texts of eight training lengths."""
+    models = asked_in_ways(recorded)
+
+    def varied(run: str, change: str) -> dict[str, dict[str, list[str]]]:
         """{filler: {what is on the axis: rows}}"""
+        length = 8 * recorded[run]["settings"]["length"]
+        usual = [row for row in recorded[run]["results"]["passkeys"] if row["length"] == length]
         found = {filler: {} for filler in FILLERS}
         for row in usual + [row for row in ways_of(recorded, run) if row["stingy"]]:
             others, gone = row.get("distractors", 0), row.get("overwrite", False)
@@ -152,7 +158,7 @@ def ways(recorded: dict, run: str = "passkey-0"):
                 found[row["filler"]][str(same[change][0])] = row["right"]
         return found
 
-    def keys_found_by_way(change):
+    def keys_found_by_way(model, change):
         """Pass keys found in texts of 2,048 bytes, eight training lengths, with 95% intervals of fifty keys each:
         by how many blocks are fetched, by what they are chosen for, with other numbers in the text, and with the
         key overwritten by blanks.
@@ -160,7 +166,7 @@ def ways(recorded: dict, run: str = "passkey-0"):
         What is not changed is as usual: four blocks, chosen for each head and token, no other number. Where the key is
         overwritten nobody can know it: whoever finds it then has been told in another way.
         """
-        found = varied(change)
+        found = varied(models[model], change)
         order = sorted(found[FILLERS[0]], key=lambda name: (len(name), name) if change in (K, OTHERS) else (0, name))
         if change == CHOOSE:
             order = ["head and token", "head", "token"]
@@ -209,7 +215,11 @@ EITHER, BOTH = "one of the heads sees it", "both heads see it"
 DIGITS = ((BLUE, "solid"), (GREEN, "dash"), (VIOLET, "dot"), (RED, "dashdot"), (ORANGE, "solid"))
 
 
-MODELS = {"usual": LANDMARKS, "trained for longer": "landmarks, trained for longer"}  # and what their keys are called
+MODELS = {  # and what their keys are called
+    "usual": LANDMARKS,
+    "trained for longer": RUNS["passkey-long-0"],
+    "trained among others": RUNS["passkey-distractors-0"],
+}
 
 
 def foretold(kept: dict[str, dict[int, np.ndarray]], measured: dict[str, Rights]):
