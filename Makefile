@@ -1,6 +1,8 @@
 # `make book` builds the website, `make test` passes the tests; both need only Python 3.11+ and make.
 PYTHON ?= python3
 LAB ?=
+# Of pytest, for the whole suite: as many processes as cores, a file's tests in one of them, files in conftest.py's order
+TOGETHER := -n logical --maxprocesses=4 --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder
 BENCH ?=
 ifeq ($(OS),Windows_NT)
 RUN := .venv/Scripts/python
@@ -30,12 +32,12 @@ course: ready ## notebooks for students and teachers, slides, handouts and assig
 test: ready ## everything that must hold: style, properties, notebooks, the book without a warning
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --check --quiet .
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(TOGETHER)
 
 test-all: ready ## the same with every combination that `make test` samples, and more random inputs
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --check --quiet .
-	@$(RUN) -m pytest -m "" --hypothesis-profile=full
+	@$(RUN) -m pytest $(TOGETHER) -m "" --hypothesis-profile=full
 
 lab: ready ## JupyterLab on the chapters (LAB="--port 9999" passes options)
 	@cd book && ../$(RUN) -m jupyterlab $(LAB)

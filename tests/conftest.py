@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 
+import filelock
 import hypothesis
 import pytest
 from playwright.sync_api import sync_playwright
@@ -22,9 +23,16 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture(scope="session")
-def site():
-    """The folder of the site, built as `make book` builds it."""
-    assert website.build() == 0
+def site(testrun_uid):
+    """The folder of the site, built as `make book` builds it: once, by the first of pytest's processes to need it."""
+    website.BUILD.mkdir(exist_ok=True)
+    with filelock.FileLock(website.BUILD / "tests.lock"):
+        result = website.BUILD / "tests.txt"
+        run, _, code = result.read_text().partition(" ") if result.exists() else ("", "", "")
+        if run != testrun_uid:
+            code = str(website.build())
+            result.write_text(f"{testrun_uid} {code}")
+    assert code == "0"
     return website.BUILD / "html"
 
 
