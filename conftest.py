@@ -7,10 +7,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes (make test):
 
 
 def pytest_collection_modifyitems(items):
-    """Files that take long start first: one of the website, which is built for it, notebooks, the website's others."""
-    slow = {item.path for item in items if {"site", "browser"} & set(getattr(item, "fixturenames", ()))}
-    first = next((item.path for item in items if "site" in getattr(item, "fixturenames", ())), None)
-    items.sort(key=lambda item: (item.path != first, item.path.suffix != ".ipynb", item.path not in slow))
+    """The longest file starts first, and with it the website's build; while that goes on, what can do without it."""
+
+    def late(item):
+        needs_site = "site" in getattr(item, "fixturenames", ())
+        if item.path.name == "test_figures_live.py":
+            return 0, not needs_site
+        return 1, item.path in waiting, item.path.suffix != ".ipynb"
+
+    waiting = {item.path for item in items if "site" in getattr(item, "fixturenames", ())}
+    items.sort(key=late)
 
 
 def pytest_collectstart(collector):
