@@ -1,9 +1,11 @@
 """What the README promises: pins, floors, light imports, one's own encoding, clear words where something is missing."""
 
+import ast
 import importlib.metadata
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -174,6 +176,7 @@ def test_a_missing_python_is_said_in_one_line():
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
         ("NewConnectionError: Failed to establish a new connection", "no package index could be reached"),
         ("OSError: [Errno 30] Read-only file system: '.venv'", "cannot write to"),
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] ...", "PIP_CERT="),
         ("something else", "the usual words"),
     ],
 )
@@ -188,6 +191,29 @@ def test_an_old_python_is_told_what_to_do(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 10, 0))
     with pytest.raises(SystemExit, match=r"Python 3.11 or newer is needed.*make PYTHON="):
         ready.main()
+
+
+def test_a_python_that_is_too_old_can_still_read_that_it_is():
+    ast.parse((ROOT / "tools" / "ready.py").read_text(), feature_version=(3, 6))
+
+
+def test_a_disk_that_is_too_full_is_said_before_anything_is_installed(monkeypatch):
+    monkeypatch.setattr(ready, "create", lambda: None)
+    monkeypatch.setattr(ready, "pip", lambda *arguments, **options: pytest.fail("it installs"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2e9, 1e9, 1e9))
+    with pytest.raises(SystemExit, match="the disk is full"):
+        ready.install(keep=[])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock is taken there")
+def test_two_at_once_set_up_one_after_the_other():
+    code = "import ready\nwith ready.alone(): print('my turn', flush=True)"
+    with ready.alone():
+        other = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT / "tools", stdout=subprocess.PIPE, text=True)
+        assert other.stdout.readline() == "lexviz: another make is setting up .venv; waiting for it ...\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.3)
+    assert other.communicate(timeout=30)[0] == "my turn\n"
 
 
 def test_no_file_names_another_host_for_scripts_or_a_path_of_this_machine():

@@ -14,7 +14,12 @@ BUILD = ROOT / "_build"
 
 def build() -> int:
     """Jupyter Book's exit code; its progress goes to the terminal."""
-    program = "from jupyter_book.cli.main import main; main()"  # there is no `python -m jupyter_book`
+    # There is no `python -m jupyter_book`. Kernels that talk in the clear warn of it, once for each chapter.
+    program = (
+        "import jupyter_client, zmq; from jupyter_book.cli.main import main; "
+        "jupyter_client.KernelManager.transport_encryption.default_value = 'auto' if zmq.has('curve') else 'disabled'; "
+        "main()"
+    )
     options = ["--warningiserror", "--nitpick", "--keep-going"]
     command = [sys.executable, "-c", program, "build", ".", *options]
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, "LEXVIZ_PAGE": "1"}).returncode  # see lexviz.explore
@@ -29,6 +34,8 @@ def build() -> int:
 
 def main():
     """Build; Jupyter Book itself says where to open the result, this what to do about a failure."""
+    if not os.access(ROOT, os.W_OK):
+        sys.exit(f"lexviz: cannot write to {ROOT}; clone the project to a folder of your own.")
     code = build()
     if not code:
         sys.exit()
