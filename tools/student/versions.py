@@ -20,6 +20,7 @@ NEEDED = {  # what a reader of the notebooks needs besides lexviz, and what for
     "anywidget": "which the figures live on in a notebook",
     "ipywidgets": "which are the sliders",
     "jupyterquiz": "which shows the questions",
+    "faiss-cpu": "which chapter 11 compares exact search with",
     "jupyterlab": "which opens the notebooks",
     "jupyterlab-myst": "which typesets definitions and formulas in JupyterLab",
 }
