@@ -1,17 +1,24 @@
 """The website builds without a warning, shows what the chapters print, and is built again when it has to be."""
 
 import html
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import types
 
 import bs4
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
 
+import launch
 import notebooks
+from student import versions
 
 CHAPTERS = [path for path in notebooks.pages() if path.suffix == ".ipynb"]
 
@@ -57,7 +64,12 @@ def test_mathematics_comes_from_the_site(site):
 
 @pytest.fixture
 def small(tmp_path):
-    """This project with one chapter, whose only cell writes a line to a file each time that it runs."""
+    """This project with one chapter, whose only cell writes a line to a file each time that it runs.
+
+    It lies in a folder with blanks and letters beyond ASCII, as a home may.
+    """
+    tmp_path /= "Länge & mehr"
+    tmp_path.mkdir()
     for name in ("tools", "lexviz"):
         shutil.copytree(notebooks.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "requirements.txt"):
@@ -124,12 +136,57 @@ def test_a_figure_is_not_dropped_in_silence(small):
     assert "skipping unknown output mime type" in printed
 
 
-def test_the_repository_s_address_puts_a_button_on_chapters(small):
-    page = small / "_build" / "html" / "book" / "chapter.html"
+def test_the_repository_s_address_puts_buttons_on_chapters_and_a_cell_before_their_first(small):
+    page, chapter = small / "_build" / "html" / "book" / "chapter.html", small / "book" / "chapter.ipynb"
+    before = chapter.read_text()
     assert build(small)[0] == 0
     assert "mybinder" not in page.read_text()
     config = small / "_config.yml"
-    config.write_text(config.read_text().replace('url: ""', "url: https://github.com/someone/some-book"))
+    without = config.read_text()
+    config.write_text(without.replace('url: ""', "url: https://github.com/someone/some-book"))
+    code, said, _ = build(small)
+    assert code != 0
+    assert "chapter.ipynb: run .venv/bin/python tools/launch.py" in said
+    in_line = [sys.executable, "tools/launch.py"]
+    assert subprocess.run(in_line, cwd=small, capture_output=True, text=True).stdout == "chapter.ipynb\n"
+    assert subprocess.run(in_line, cwd=small, capture_output=True, text=True).stdout == ""
     assert build(small)[0] == 0
-    (link,) = re.findall(r'href="(https://mybinder[^"]*)"', page.read_text())
-    assert link == "https://mybinder.org/v2/gh/someone/some-book/main?urlpath=lab/tree/book/chapter.ipynb"
+    assert re.findall(r'href="(https://(?:mybinder|colab)[^"]*)"', page.read_text()) == [
+        "https://mybinder.org/v2/gh/someone/some-book/main?urlpath=lab/tree/book/chapter.ipynb",
+        "https://colab.research.google.com/github/someone/some-book/blob/main/book/chapter.ipynb",
+    ]
+    assert "git clone" not in page.read_text()
+    config.write_text(without)
+    subprocess.run(in_line, cwd=small, check=True)
+    assert re.sub(r'"execution_count": \w+', "", chapter.read_text()) == re.sub(r'"execution_count": \w+', "", before)
+
+
+@pytest.mark.parametrize(("known", "wanted"), [(True, []), (False, ["git clone", "%pip install", "%cd -q"])])
+def test_the_first_cell_fetches_the_book_where_lexviz_is_missing_and_else_does_nothing(
+    known, wanted, tmp_path, monkeypatch
+):
+    chapter = nbformat.read(CHAPTERS[1], as_version=4)
+    assert launch.fetching(chapter, "https://github.com/someone/some-book", "main")
+    assert notebooks.complaints(chapter) == []
+    (source,) = (cell.source for cell in chapter.cells if cell.id == "fetch")
+    asked = []
+
+    def system(command):
+        asked.append(command)
+        (tmp_path / "the-book" / "book").mkdir(parents=True)
+
+    shell = types.SimpleNamespace(system=system, run_line_magic=lambda name, line: asked.append(f"%{name} {line}"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: known or None)
+    exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
+    assert [" ".join(command.split()[:2]) for command in asked] == wanted
+
+
+def test_what_that_cell_installs_is_what_chapters_and_students_need():
+    project = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["notebooks"]
+    installed = {Requirement(each).name.removesuffix("-cpu") for each in asked}
+    cells = [cell for path in CHAPTERS for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(cell.source for cell in cells), re.M))
+    needed = {name.removesuffix("-cpu") for name in versions.NEEDED if not name.startswith("jupyterlab")}
+    assert imported - sys.stdlib_module_names - {"lexviz"} <= needed <= installed

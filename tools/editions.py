@@ -87,6 +87,8 @@ def edition(chapter: nbformat.NotebookNode, name: str, teacher: bool) -> nbforma
     made, exercises, on_slides = copy.deepcopy(chapter), titles(chapter), figures_on_slides(chapter)
     made.cells = []
     for cell in copy.deepcopy(chapter.cells):
+        if "fetch" in cell.metadata.get("tags", ()):  # for Colab, see launch; here everything is beside the notebook
+            continue
         said = cell.metadata.pop("teacher", None)
         cell.metadata.pop("slides", None)
         if "solution" in cell.metadata.get("tags", ()):

@@ -14,7 +14,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LINES = 15  # of a cell: longer ones are functions in lexviz
 BYTES = 200_000
-KEPT = ("tags", "slides", "teacher", "jupyter")  # metadata of cells: what the editions of `make course` are made by
+KEPT = ("tags", "slides", "teacher", "jupyter", "cellView")  # metadata of cells: by which editions are made, and folded
 
 
 def pages() -> list[pathlib.Path]:
