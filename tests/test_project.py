@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 import notebooks
 import picture
 import ready
+import shots
 import website
 from lexviz import positions
 from test_positions import HEADS, check_batch, check_chunk, scores
@@ -131,6 +132,22 @@ def test_training_and_measuring_need_neither_plotly_nor_widgets():
 
 def test_the_picture_is_what_its_script_draws():
     assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw()
+
+
+def test_the_readme_shows_the_site_in_pictures_that_are_there_and_light():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r'<source media="\(prefers-color-scheme: dark\)" srcset="(.*)">\n<img src="(.*?)".* alt=".+">', readme
+    )
+    folder = shots.FOLDER.relative_to(ROOT).as_posix()
+    assert shown == [(f"{folder}/{name}-dark.webp", f"{folder}/{name}-light.webp") for name in shots.SHOTS]
+    kept = sorted(path.relative_to(ROOT).as_posix() for path in shots.FOLDER.iterdir())
+    assert kept == sorted(path for pair in shown for path in pair)
+    assert all((ROOT / path).stat().st_size < 150_000 for path in kept)
+    for page, place, _, _ in shots.SHOTS.values():
+        assert re.search(
+            rf"Figure {place.removeprefix('#lex-')}:", (ROOT / "book" / page).with_suffix(".ipynb").read_text()
+        )
 
 
 def test_the_encoding_of_the_readme_works_like_the_others():

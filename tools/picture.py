@@ -1,4 +1,4 @@
-"""Draw the picture on the first page and in the README: what XPos changes, and what blockwise causal attention sees.
+"""Draw the picture on the first page: what XPos changes, and what blockwise causal attention sees.
 
 SVG written by hand: sharp, small, and it follows the reader's light or dark theme.
 """
