@@ -7,6 +7,7 @@ import importlib.util
 import pathlib
 import re
 import threading
+import urllib.parse
 
 import bs4
 import pytest
@@ -184,6 +185,35 @@ def test_a_page_can_be_read_in_both_themes_on_paper_and_on_a_phone(visit, page):
     tab.set_viewport_size({"width": 360, "height": 740})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(TOO_WIDE) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740)])
+def test_the_contents_fit_one_screen_and_a_finger_finds_each(visit, width, height):
+    tab = visit(CHAPTERS[5], viewport={"width": width, "height": height}, reduced_motion="reduce")
+    if width < 992:  # they wait outside
+        tab.locator(".primary-toggle").first.click()
+    listed = tab.locator(".bd-links li > a")
+    boxes = [link.bounding_box() for link in listed.all() if link.is_visible()]
+    assert len(boxes) == len(CHAPTERS)
+    assert all(box["height"] >= 24 and box["x"] >= 0 and 0 <= box["y"] <= height - box["height"] for box in boxes)
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_each_page_leads_to_the_one_before_and_the_one_after(site, page):
+    text = (site / page).read_text(encoding="utf-8")
+    before, after = (re.findall(rf'<a class="{side}"\s+href="([^"]*)"', text) for side in ("left-prev", "right-next"))
+    place = CHAPTERS.index(page)
+    names = [pathlib.PurePosixPath(each).name for each in CHAPTERS]
+    assert before == (names[place - 1 : place] if place else [])
+    assert after == names[place + 1 : place + 2]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_what_leads_out_names_a_host(site, page):
+    for link in re.findall(r'<a\b[^>]*\shref="([^"]*)"', (site / page).read_text(encoding="utf-8")):
+        scheme, host, *_ = urllib.parse.urlsplit(link)
+        assert scheme in ("", "http", "https", "mailto"), link
+        assert bool(scheme) == bool(re.fullmatch(r"[\w-]+(\.[\w-]+)+", host)), link
 
 
 @pytest.mark.parametrize("width", [800, 1024, 1280, 1440, 1920])
