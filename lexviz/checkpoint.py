@@ -80,8 +80,10 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     try:
         about = json.loads(described.read_bytes())
         known = about["format"] == FORMAT and {"tensors", "sha256", "model"} <= about.keys()
-        file = described.with_name(about["tensors"] or "none")
-    except (ValueError, TypeError, KeyError):
+        named = about["tensors"] or "none-0000000000000000.safetensors"
+        known = known and re.fullmatch(r".{1,200}-[0-9a-f]{16}\.safetensors", named)
+        file = described.with_name(named)
+    except (ValueError, TypeError, KeyError, RecursionError):
         known = False
     if not known:
         raise ValueError(f"{described} is damaged or no checkpoint of lexviz; {_REMEDY}")
@@ -92,7 +94,10 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     data = file.read_bytes()
     if hashlib.sha256(data).hexdigest() != about["sha256"]:
         raise ValueError(f"{file} is damaged: its bytes are not those that {described} was written for; {_REMEDY}")
-    return about, safetensors.torch.load(data)
+    try:
+        return about, safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{file} holds no tensors ({error}); {_REMEDY}") from None
 
 
 _REMEDY = "restore it from a copy, or delete it and train again"
@@ -185,7 +190,7 @@ def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel
         if encoding:
             made = encoding(**kind["arguments"])
             model = LanguageModel(ModelConfig(position=made, mask=mask, **described))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, *_UNMAKEABLE) as error:
         raise ValueError(f"{path}.json is damaged: no model can be made from it ({error!r}); {_REMEDY}") from error
     if not encoding:
         name = kind["class"]
@@ -253,8 +258,12 @@ def make(text: str, module, **known):
     names = _named(module)
     try:
         return built(ast.parse(text, mode="eval").body)
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ValueError(f"{text!r} cannot be made: {error}") from None
+    except (SyntaxError, *_UNMAKEABLE) as error:
+        raise ValueError(f"{text!r:.200} cannot be made: {error}") from None
+
+
+# what comes of names and numbers that somebody wrote: of a wrong kind, nested too deep, too large for the memory
+_UNMAKEABLE = (TypeError, ValueError, AttributeError, OverflowError, RuntimeError, MemoryError)
 
 
 def _named(module) -> dict[str, Callable]:

@@ -233,6 +233,20 @@ def test_two_at_once_set_up_one_after_the_other():
     assert other.communicate(timeout=30)[0] == "my turn\n"
 
 
+def test_nothing_that_comes_with_a_file_is_unpickled_or_evaluated_or_given_to_a_shell():
+    for path in [*LEXVIZ.rglob("*.py"), *(ROOT / "tools").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                is_models = called.endswith(".eval") and not node.args
+                assert is_models or called.rpartition(".")[2] not in ("eval", "exec", "system", "popen"), (path, called)
+                assert called not in ("torch.load", "yaml.load", "np.load"), (path, called)
+                assert not any(given.arg == "shell" for given in node.keywords), (path, called)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {name.name for name in node.names} | {getattr(node, "module", None)}
+                assert not names & {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}, path
+
+
 def test_no_file_names_another_host_for_scripts_or_a_path_of_this_machine():
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, names):

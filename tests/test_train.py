@@ -1,10 +1,12 @@
 """Training learns, repeats itself, survives being killed, and is the same on one process or two."""
 
+import hashlib
 import itertools
 import json
 import math
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -467,6 +469,20 @@ def damage(path, name, change):
     file.write_bytes(change(file.read_bytes()))
 
 
+class Runs:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("it was unpickled",)
+
+
+def pickled(path):
+    """In place of the tensors a pickle, and the JSON says that it is what belongs there."""
+    torch.save({"weight": Runs()}, next(path.glob("x-*.safetensors")))
+    digest = hashlib.sha256(next(path.glob("x-*.safetensors")).read_bytes()).hexdigest()
+    damage(path, "x.json", lambda b: re.sub(rb'"sha256": "[^"]*"', f'"sha256": "{digest}"'.encode(), b))
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
@@ -486,6 +502,14 @@ def damage(path, name, change):
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"Xpos"', b'"math"')), r"x\.json uses the encoding math"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"x-', b'"../x-')), r"x\.json is damaged or no checkpoint"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"x-', b'["x-",0],"')), r"x\.json is damaged"),
+        (lambda p: damage(p, "x.json", lambda b: re.sub(rb'"x-[^"]*"', b'".."', b)), r"x\.json is damaged or no"),
+        (lambda p: damage(p, "x.json", lambda b: b"[" * 100_000), r"x\.json is damaged or no checkpoint"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"Xpos"', b'"distances"')), r"damaged: no model can be"),
+        (
+            lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 99' + b"9" * 12)),
+            "no model can",
+        ),
+        (pickled, r"x-[0-9a-f]{16}\.safetensors holds no tensors"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_with_what_to_do(harm, words, tmp_path):
@@ -530,6 +554,8 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path):
     [
         "Xpos(", "Nothing", "nn.Linear(3, 3)", "__import__('os').system('true')", "Xpos(head_dim=open('x'))", "math",
         "Rope(base=[x for x in 'abc'])", "Rope() & 3", "lambda: 0", "Rope(gamma=1)", "_widest", "Tensor",
+        "(" * 100_000, "Rope" + " & Rope" * 5000, f"Rope({'-' * 5000}1)", "distances(1, 2)", "T5Bias(heads=10**11)",
+        "T5Bias(heads=100000000000)", "Rope.__init__.__globals__", "Rope(**vars())", "Rope(f'{print(1)}')", "Rope\0",
     ],
 )  # fmt: skip
 def test_only_calls_with_literal_arguments_are_made(text):
