@@ -264,6 +264,7 @@ class Figure:
 
         figure, readouts = self.state(**self.first)
         plot = go.FigureWidget(data=_for_json(figure), layout=figure.layout)
+        plot._config = {"typesetMath": False}  # text between dollars is text, as on the page
         says = widgets.HTML(_readouts(readouts))
         parts = {name: _widget(widgets, name, control) for name, control in self.controls.items()}
         boxes = {name: part.children[-1] if isinstance(part, widgets.HBox) else part for name, part in parts.items()}

@@ -234,7 +234,10 @@ def test_the_same_figure_twice_on_a_page_is_an_error():
 
 # ---- words, text and HTML ---------------------------------------------------------------------------------------
 
-HOSTILE = "</script><script>alert('x')</script> <b>&amp;\"quotes\"</b> \u202ertl\u202c <img src=x onerror=alert(1)>"
+HOSTILE = (
+    "</script><script>alert('x')</script> <b>&amp;\"quotes\"</b> \u202ertl\u202c <img src=x onerror=alert(1)> "
+    "${alert(2)} {{alert(3)}} $\\href{javascript:alert(4)}{x}$ \x1b[31m\u2067\u2069"
+)
 
 
 def test_words_state_controls_first_state_and_readouts():

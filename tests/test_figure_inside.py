@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -54,6 +55,14 @@ def test_a_map_and_all_maps_in_thousandths(reading):
         rows = given_[2, head, -near:]
         far = np.mean([rows[r, : max(0, 64 - near + r - near)].sum() for r in range(near)])
         assert float(said.rstrip("%")) == pytest.approx(100 * far, abs=0.51)
+
+
+def test_every_byte_has_one_sign_that_can_be_seen_and_turns_nothing_round():
+    signs = figures.shown(range(256))
+    assert [len(sign) for sign in signs] == [1] * 256
+    assert all(
+        sign.isprintable() and unicodedata.bidirectional(sign) not in ("R", "AL", "RLO", "RLE") for sign in signs
+    )
 
 
 def test_tiles_are_named_by_their_text_which_stays_text():

@@ -345,7 +345,9 @@ def test_an_address_that_nobody_wrote_breaks_nothing(stage, visit):
 
 def test_hostile_text_appears_as_text(stage, visit):
     figure = hostile_figure()
-    tab = visit(stage("hostile", figure.page()))
+    asked = "{get(it, name) { window.asked = 1; return it[name]; }}"
+    maths = f"<script>window.MathJax = new Proxy({{version: '3.2.2'}}, {asked})</script>"
+    tab = visit(stage("hostile", maths + figure.page()))
     tab.on("dialog", lambda dialog: tab.errors.append("a dialog: " + dialog.message))
     root = wait(tab, figure)
     move(tab, figure, [1])
@@ -360,6 +362,7 @@ def test_hostile_text_appears_as_text(stage, visit):
     drawn = root.locator(".xtitle").text_content()
     assert "<script>alert('x')</script>" in drawn
     assert "<img src=x onerror=alert(1)>" in drawn
+    assert tab.evaluate("window.asked") is None  # or a text between dollars would be typeset, its links too
 
 
 # The lines, bars and maps of a plot as they are painted; and the same after plotly has drawn all of it anew.

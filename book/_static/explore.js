@@ -253,7 +253,7 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
         try {
           await Promise.all([loadPlotly(), this.read()]);
           const shown = this.shown;
-          const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] };
+          const config = { responsive: true, typesetMath: false, displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] };
           await window.Plotly.newPlot(this.plot, ...this.copies(), config);
           this.drawn = true;
           if (this.shown !== shown) await window.Plotly.react(this.plot, ...this.copies()); // moved meanwhile
