@@ -35,7 +35,7 @@ TEMPLATE = go.layout.Template(
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
         "margin": {"l": 56, "r": 14, "t": 36, "b": 46},
         "height": 400,
-        "xaxis": {**AXIS, "automargin": True},
+        "xaxis": {**AXIS, "automargin": True, "autotickangles": [0, 30, 45]},  # upright on end nobody reads them
         "yaxis": {**AXIS, "automargin": True},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",
