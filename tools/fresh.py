@@ -4,9 +4,11 @@ jupyter-cache notices changed cells. The rest is in the cache's name, a fingerpr
 pins, and the same fingerprint as a setting makes Sphinx read every page anew when it changes.
 """
 
+import contextlib
 import hashlib
 import pathlib
 import shutil
+import sqlite3
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -21,13 +23,28 @@ def fingerprint() -> str:
     return digest.hexdigest()[:12]
 
 
+def damaged(cache: pathlib.Path) -> bool:
+    """Whether a cache has an index that cannot be read: the disk was full, or somebody pulled the plug.
+
+    >>> damaged(pathlib.Path("nowhere"))
+    False
+    """
+    try:
+        if (cache / "global.db").exists():
+            with contextlib.closing(sqlite3.connect(cache / "global.db")) as index:
+                index.execute("SELECT * FROM nbcache LIMIT 1").fetchall()
+    except sqlite3.DatabaseError:
+        return True
+    return False
+
+
 def name_the_cache(app, config):
     """Point myst-nb at this fingerprint's cache, and drop those of older ones."""
     config.chapters_depend_on = fingerprint()
     caches = ROOT / "_build" / "executed"
     config.nb_execution_cache_path = str(caches / config.chapters_depend_on)
     for old in caches.glob("*"):
-        if old.name != config.chapters_depend_on:
+        if old.name != config.chapters_depend_on or damaged(old):
             shutil.rmtree(old, ignore_errors=True)
 
 
