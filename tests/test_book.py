@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 
 import launch
 import notebooks
+import website
 from student import versions
 
 CHAPTERS = [path for path in notebooks.pages() if path.suffix == ".ipynb"]
@@ -109,6 +110,30 @@ def test_a_chapter_is_run_again_when_what_it_depends_on_changes_and_only_then(sm
     (small / "requirements.txt").write_text("# changed")
     assert build(small)[::2] == (0, 4)
     assert len(list((small / "_build" / "executed").iterdir())) == 1
+
+
+def test_a_killed_kernel_and_a_killed_build_are_named_and_the_next_build_succeeds(small):
+    # the chapter's first run kills its kernel, the second one the build that started it
+    kill = "\nimport os\nif runs < 3: os.kill([os.getpid(), os.getppid()][runs - 1], 9)"
+    write_chapter(small, "# Chapter", f"\nruns = len(open({str(small / 'runs')!r}).read().split()){kill}")
+    code, said, _ = build(small)
+    assert code > 0
+    assert "the kernel that ran book/chapter died" in said
+    code, said, _ = build(small)
+    assert code != 0
+    assert "lexviz: the build was killed (signal 9). Run make book again" in said
+    assert build(small)[::2] == (0, 3)
+    assert build(small)[::2] == (0, 3)
+
+
+def test_of_a_build_that_did_not_end_only_whole_chapters_are_kept(tmp_path):
+    for name, text in (("whole", "{}"), ("half", '{"cells": [')):
+        (tmp_path / "executed" / "fingerprint" / "executed" / name).mkdir(parents=True)
+        (tmp_path / "executed" / "fingerprint" / "executed" / name / "base.ipynb").write_text(text)
+    (tmp_path / ".doctrees").mkdir()
+    website.forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["executed"]
+    assert [path.name for path in (tmp_path / "executed" / "fingerprint" / "executed").iterdir()] == ["whole"]
 
 
 LEADS_NOWHERE = """# Chapter

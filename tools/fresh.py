@@ -10,6 +10,9 @@ import pathlib
 import shutil
 import sqlite3
 
+from nbclient.exceptions import DeadKernelError
+from sphinx.util import logging
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -48,8 +51,19 @@ def name_the_cache(app, config):
             shutil.rmtree(old, ignore_errors=True)
 
 
+def name_the_dead(app, exception):
+    """Say whose kernel died, before Sphinx says where in its own code it noticed."""
+    if isinstance(exception, DeadKernelError):
+        logging.getLogger(__name__).error(
+            "lexviz: the kernel that ran %s died: it was killed, or took more memory than there is. "
+            "Run the same command again; finished chapters are not run anew.",
+            app.env.docname,
+        )
+
+
 def setup(app):
     """Called by Sphinx."""
     app.add_config_value("chapters_depend_on", "", rebuild="env", types=[str])
     app.connect("config-inited", name_the_cache, priority=100)  # before myst-nb takes its settings
+    app.connect("build-finished", name_the_dead)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
