@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from lexviz import masks
+from lexviz import checks, masks
 from lexviz.masks import Interval, Mask
 from lexviz.positions import NoPosition, PositionEncoding, positions_of
 
@@ -48,7 +48,7 @@ def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positio
             [0.0000, 0.0000, 1.7300]])
     """
     _check(q, k, k, mask)
-    position = position or NoPosition()
+    position = _encoding(position)
     m, n = positions_of(q, k, q_positions, k_positions)
     bias = position.bias(q, k, q_positions, k_positions)
     q, k = position.rotate(q, k, q_positions, k_positions)
@@ -106,7 +106,9 @@ def windowed(
     True
     """
     _check(q, k, v, mask)
-    position = position or NoPosition()
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; they must be of one kind")
+    position = _encoding(position)
     first_q, first_k = _first_positions(q, k, q_positions, k_positions)
     if not _biased(position) and _sight(mask, first_q, q.shape[-2], first_k, k.shape[-2]) != "mixed":
         return _in_window(q, k, v, mask, position, first_q, first_k)  # torch needs no n x n numbers for these
@@ -189,7 +191,9 @@ def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
     >>> torch.allclose(whole(windows(q, k, mask), queries=300, keys=300), weights, atol=1e-6)
     True
     """
+    checks.at_least(1, queries=queries, keys=keys)
     parts = list(pieces)
+    checks.a(Window, **{f"pieces[{i}]": part for i, part in enumerate(parts or [None])})
     together = parts[0].weights.new_zeros(*parts[0].weights.shape[:2], queries, keys)
     for query, key, _, weights in parts:
         together[:, :, query : query + weights.shape[-2], key : key + weights.shape[-1]] = weights
@@ -285,6 +289,7 @@ def path(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions
     >>> path(x, x, masks.block_causal(8)), path(x, x, masks.strided(8))
     ('windows', 'dense')
     """
+    checks.a(Mask, mask=mask)
     if not mask.scattered:
         return "windows"
     whole_texts = q_positions is None and k_positions is None and FLEX_FROM <= q.shape[-2] == k.shape[-2]
@@ -309,7 +314,7 @@ def attention(
     way = path(q, k, mask, position, q_positions, k_positions)
     if way != "flex":
         return (windowed if way == "windows" else attend)(q, k, v, mask, position, q_positions, k_positions)
-    q, k = (position or NoPosition()).rotate(q, k)
+    q, k = _encoding(position).rotate(q, k)
     return _compiled_flex()(q, k, v, block_mask=_flex_mask(mask, q.shape[-2], q.device))
 
 
@@ -337,6 +342,7 @@ def _flex_mask(mask: Mask, length: int, device: torch.device):
 
 
 def _check(q, k, v, mask) -> None:
+    checks.a(Tensor, q=q, k=k, v=v)
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim != 4 or not x.is_floating_point() or not x.shape[-2]:
             raise ValueError(
@@ -347,11 +353,19 @@ def _check(q, k, v, mask) -> None:
             f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; batch and heads must "
             "agree, q and k in head_dim, k and v in length"
         )
+    if not q.device == k.device == v.device:
+        raise ValueError(f"q, k and v are on {q.device}, {k.device} and {v.device}; they must be on one device")
     if not isinstance(mask, Mask):
         raise ValueError(f"mask is a {type(mask).__name__}; a Mask such as masks.causal() is needed")
     sequences, *_ = *np.shape(mask(0, 0)), 1  # one answer for all, or (batch, 1, 1, 1)
     if sequences not in (1, len(q)):
         raise ValueError(f"mask is {mask}, made for {sequences} sequences; q has {len(q)}")
+
+
+def _encoding(position: PositionEncoding | None) -> PositionEncoding:
+    position = NoPosition() if position is None else position
+    checks.a(PositionEncoding, position=position)
+    return position
 
 
 def _biased(position: PositionEncoding) -> bool:
@@ -369,8 +383,11 @@ def _first_positions(q, k, q_positions, k_positions) -> tuple[int, int]:
 
 
 def _consecutive(name: str, positions, length: int) -> int:
-    where = positions if isinstance(positions, range) else torch.as_tensor(positions).flatten().tolist()
-    first = int(where[0]) if where else -1
+    try:
+        where = positions if isinstance(positions, range) else torch.as_tensor(positions).flatten().tolist()
+        first = int(where[0]) if where else -1
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # no numbers, or none that are whole
+        where, first = [], -1
     wanted = range(first, first + length)
     if first < 0 or (where != wanted and list(where) != list(wanted)):
         raise ValueError(f"{name} is {positions}; windows need {length} consecutive ones from 0 on; attend takes any")

@@ -11,7 +11,7 @@ and `length` says how many tokens came so far.
 import torch
 from torch import Tensor
 
-from lexviz import masks
+from lexviz import checks, masks
 from lexviz.attention import attention
 from lexviz.masks import Mask
 from lexviz.positions import PositionEncoding
@@ -34,6 +34,7 @@ class KeyValueCache:
     """
 
     def __init__(self, mask: Mask):
+        checks.a(Mask, mask=mask)
         self.mask = mask
         self.length = 0  # tokens seen
         self.k = self.v = None  # (batch, heads, kept, head_dim), the last ones
@@ -49,6 +50,7 @@ class KeyValueCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to all that their mask allows; their keys and values are kept."""
+        checks.a(Tensor, q=q, k=k, v=v)
         start, stop = self.length, self.length + q.shape[-2]
         if self.k is not None:
             k, v = torch.cat((self.k, k), dim=2), torch.cat((self.v, v), dim=2)
@@ -74,6 +76,7 @@ class SegmentCache:
     """
 
     def __init__(self, mask: Mask):
+        checks.a(Mask, mask=mask)
         self.mask = mask
         self.length = 0  # tokens seen
         self.x = None  # (batch, kept, width)

@@ -182,6 +182,8 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
 
 def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel:
     """The model kept at `path`, in float32. Its encoding is looked up in `lexviz.positions`, or is the class given."""
+    if position is not None and not (isinstance(position, type) and issubclass(position, positions.PositionEncoding)):
+        raise ValueError(f"position is {position!r}; it must be a class of encodings, such as positions.Xpos")
     about, tensors = read(path)
     try:
         described = dict(about["model"])

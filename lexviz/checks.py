@@ -2,6 +2,8 @@
 
 import numbers
 
+import numpy as np
+
 
 def at_least(least: int, **arguments) -> None:
     """Whole numbers of at least `least`, or a ValueError that names the first that is not.
@@ -13,6 +15,8 @@ def at_least(least: int, **arguments) -> None:
     for name, value in arguments.items():
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+        if value >= 2**63:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of 64 bits")
 
 
 def above(bound: float, **arguments) -> None:
@@ -42,3 +46,37 @@ def pairs(**argument) -> int:
     if value % 2:
         raise ValueError(f"{name} is {value}; it must be even, because components form pairs")
     return int(value) // 2
+
+
+def finite(**argument) -> np.ndarray:
+    """A number or an array of them, as float64, if all are finite.
+
+    >>> finite(distance=[0, 1])
+    array([0., 1.])
+    >>> finite(distance=["a"])
+    Traceback (most recent call last):
+    ValueError: distance is ['a']; it must be a finite number, or an array of them
+    """
+    ((name, value),) = argument.items()
+    try:
+        found = np.asarray(value)
+        fits = found.dtype.kind in "iuf" and np.isfinite(found).all()
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths; a tensor on another device
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is {value!r}; it must be a finite number, or an array of them")
+    return found.astype(np.float64)
+
+
+def a(kind, **arguments) -> None:
+    """Objects of a class, or of one of several, A | B; or a ValueError that names the first that is not.
+
+    >>> a(range, queries=range(3), keys=3)
+    Traceback (most recent call last):
+    ValueError: keys is 3; it must be of class range
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, kind):
+            shown = repr(value)
+            shown = shown if len(shown) <= 60 else f"of class {type(value).__name__}"
+            raise ValueError(f"{name} is {shown}; it must be of class {getattr(kind, '__name__', kind)}")

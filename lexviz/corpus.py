@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +70,10 @@ def load(path: str | os.PathLike | None = None, any_version: bool = False) -> Co
     """
     if path is None:
         return _sympy(any_version)
+    checks.a(str | os.PathLike, path=path)
     path = os.fspath(path)
+    if not path:
+        raise ValueError("path is ''; it must be a folder, a file or a glob, or None for sympy's sources")
     root = pathlib.Path(path)
     if root.is_dir():
         found = [p for p in root.rglob("*") if not any(part[0] == "." for part in p.relative_to(root).parts)]
@@ -139,6 +143,8 @@ class Windows:
     def __init__(self, documents: Sequence[Tensor], length: int, seed: int = 0):
         checks.at_least(1, length=length)
         checks.at_least(0, seed=seed)
+        checks.a(Sequence, documents=documents)
+        checks.a(Tensor, **{f"documents[{i}]": document for i, document in enumerate(documents[:1])})
         self.documents, self.length, self.seed = documents, length, seed
         sizes = np.array([len(document) for document in documents], dtype=np.int64)
         self.counts = np.maximum(sizes - length, 0)  # (documents,): how many windows each has
@@ -163,6 +169,7 @@ def from_text(text: str) -> Tensor:
     >>> from_text("a b")
     tensor([97, 32, 98], dtype=torch.uint8)
     """
+    checks.a(str, text=text)
     return torch.from_numpy(np.frombuffer(text.encode(), dtype=np.uint8).copy())
 
 
@@ -172,7 +179,11 @@ def to_text(tokens: Tensor) -> str:
     >>> to_text(torch.tensor([111, 110, 101]))
     'one'
     """
-    return bytes(tokens.tolist()).decode(errors="replace")
+    checks.a(Tensor, tokens=tokens)
+    numbers = tokens.tolist()
+    if tokens.ndim != 1 or tokens.is_floating_point() or not set(numbers) <= set(range(256)):
+        raise ValueError(f"tokens is {tokens}; whole numbers (length,) from 0 to 255 are needed")
+    return bytes(numbers).decode(errors="replace")
 
 
 # ---- pass keys --------------------------------------------------------------------------------------------------
@@ -227,12 +238,17 @@ def passkey(
     What is the key? 36323
     """
     checks.at_least(0, length=length, pad=pad, distractors=distractors)
-    if wording not in WORDINGS:
+    checks.at_least(
+        0, **{"seed": seed} if not isinstance(seed, Sequence) else {f"seed[{i}]": n for i, n in enumerate(seed)}
+    )
+    if not isinstance(wording, str) or wording not in WORDINGS:
         raise ValueError(f"wording is {wording!r}; it must be one of {', '.join(map(repr, WORDINGS))}")
+    if filler is not None:
+        checks.a(Sequence, filler=filler)
     if filler is not None and not len(filler):
         raise ValueError("filler is empty; it must hold documents, or be None for the paper's sentences")
-    if depth is not None and not 0 <= depth <= 1:
-        raise ValueError(f"depth is {depth}; it must be from 0 to 1")
+    if depth is not None and not (isinstance(depth, Real) and 0 <= depth <= 1):
+        raise ValueError(f"depth is {depth!r}; it must be from 0 to 1")
     instruction, needle, question, distractor = WORDINGS[wording]
     rng = np.random.default_rng(seed)
     numbers = rng.integers(1, 50001, size=1 + distractors).tolist()  # the key, and what distracts from it

@@ -79,7 +79,7 @@ def retrieved(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: 
         raise ValueError(f"model has landmark_block={block}; it must divide the length of tokens, {n}")
     caches = [LandmarkCache(block, k, choose) for _ in model.blocks]
     found = torch.zeros(config.layers, config.heads, n // block, n // block)
-    for part in tokens.split(chunk):
+    for part in tokens.split(int(chunk)):
         finished, first = caches[0].blocks, caches[0].length
         model(part[None], cache=caches)
         for i, cache in enumerate(caches):
@@ -118,7 +118,7 @@ def written(model: LanguageModel, prompt: Tensor, count: int, k: int, chunk: int
     checks.at_least(1, chunk=chunk)
     read, block = _length(model, prompt), _block(model)
     caches = [LandmarkCache(block, k) for _ in model.blocks]
-    *before, last = prompt.split(chunk)
+    *before, last = prompt.split(int(chunk))
     for part in before:
         model(part[None], cache=caches)
     for byte in model.generate(last, count, cache=caches):
@@ -155,6 +155,8 @@ def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
     torch.Size([4, 16, 32])
     """
     block = _block(model)
+    checks.a(Tensor, texts=texts)
+    checks.at_least(0, layer=layer)
     if layer not in range(model.config.layers):
         raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
     found = []
@@ -181,6 +183,7 @@ def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, ma
     ((2, 4, 10, 160), True)
     """
     n, config = _length(model, tokens), model.config
+    checks.a(range, queries=queries, keys=keys)
     for name, places in (("queries", queries), ("keys", keys)):
         if places.step != 1 or not 0 <= places.start < places.stop <= n:
             raise ValueError(f"{name} is {places}; it must be a range of step 1 within 0 .. {n - 1}")
@@ -237,6 +240,7 @@ def states(model: LanguageModel, tokens: Tensor, mask: Mask | None = None) -> Te
     >>> found.shape
     torch.Size([3, 3, 50, 128])
     """
+    checks.a(LanguageModel, model=model)
     entering = [layer.hidden for layer in model.look(tokens, mask)]
     last = model.blocks[-1](entering[-1], mask or model.config.mask, model.position)
     return torch.stack([*entering, last])
@@ -291,7 +295,15 @@ def losses(
     if model.config.landmark_block:
         raise ValueError(f"model has landmark_block={model.config.landmark_block}; losses here are of models without")
     checks.at_least(1, sight=sight)
-    x = model.position.embed(model.embedding(tokens[None, :-1].long()))
+    checks.a(dict, heads=heads)
+    for layer, chosen in heads.items():
+        known = layer in range(model.config.layers) and set(chosen) <= set(range(model.config.heads))
+        if not known:
+            raise ValueError(
+                f"heads has layer {layer}: {chosen}; the model has layers 0 .. {model.config.layers - 1} with heads "
+                f"0 .. {model.config.heads - 1}"
+            )
+    x, _ = model._embed(tokens[None, :-1], None)
     for i, block in enumerate(model.blocks):
         encoding = Nearsighted(model.position, sight, heads[i]) if heads.get(i) else model.position
         x = block(x, mask or model.config.mask, encoding)
@@ -309,12 +321,15 @@ def _between_bytes(model: LanguageModel, layer: Layer) -> Iterator[Window]:
 
 
 def _block(model: LanguageModel) -> int:
+    checks.a(LanguageModel, model=model)
     if not model.config.landmark_block:
         raise ValueError("model has landmark_block=None; it has no landmarks")
     return model.config.landmark_block
 
 
 def _length(model: LanguageModel, tokens: Tensor) -> int:
+    checks.a(LanguageModel, model=model)
+    checks.a(Tensor, tokens=tokens)
     if tokens.ndim != 1 or not len(tokens) or tokens.is_floating_point():
         raise ValueError(f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; one text, (length,), is needed")
     return len(tokens)

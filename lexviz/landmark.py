@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lexviz import attention, checks, masks
-from lexviz.positions import NoPosition, PositionEncoding
+from lexviz.positions import PositionEncoding
 
 # ---- where the landmarks are ------------------------------------------------------------------------------------
 
@@ -31,6 +31,7 @@ def insert_landmarks(tokens: Tensor, block: int, landmark_id: int, start: int = 
     >>> insert_landmarks(torch.tensor([10, 11, 12, 13, 14]), block=2, landmark_id=99)
     tensor([10, 11, 99, 12, 13, 99, 14])
     """
+    _check_tokens(tokens)
     checks.at_least(1, block=block)
     checks.at_least(0, start=start, landmark_id=landmark_id)
     stop = start + tokens.shape[-1]
@@ -48,6 +49,7 @@ def remove_landmarks(tokens: Tensor, block: int, start: int = 0) -> Tensor:
     >>> remove_landmarks(torch.tensor([10, 11, 99, 12, 13, 99, 14]), block=2)
     tensor([10, 11, 12, 13, 14])
     """
+    checks.a(Tensor, tokens=tokens)
     checks.at_least(1, block=block)
     checks.at_least(0, start=start)
     landmark = is_landmark(tokens.shape[-1], block, start + start // block)
@@ -106,6 +108,7 @@ def landmark_attention(
     >>> out.shape, weights[..., 2::3].abs().max().item()  # landmarks get no weight: their values are never read
     (torch.Size([1, 2, 9, 8]), 0.0)
     """
+    attention._check(q, k, v, masks.full())
     weights = grouped_softmax(
         attention.scores(q, k, masks.full(), position), is_landmark(k.shape[-2], block), k.shape[-2] - q.shape[-2]
     )
@@ -240,6 +243,7 @@ class LandmarkCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of new tokens (batch, heads, new, head_dim); their keys and values are kept for later ones."""
+        attention._check(q, k, v, masks.full())
         d, local = k.shape[-1], torch.cat((k, v), dim=-1)
         if self._local is None:
             self._local = local[:, :, :0]
@@ -252,7 +256,7 @@ class LandmarkCache:
             )
         local = torch.cat((self._local, local), dim=2)  # (batch, heads, local, 2 head_dim)
         with torch.autocast(q.device.type, enabled=False):  # it would take the products in half precision
-            out = self._attend(q, local, d, position or NoPosition())
+            out = self._attend(q, local, d, attention._encoding(position))
         self._keep(local.detach(), d)
         return out.to(v.dtype)
 
@@ -389,7 +393,20 @@ def _with_room(x: Tensor, blocks: int) -> Tensor:
 # ---- small print ------------------------------------------------------------------------------------------------
 
 
+def _check_tokens(tokens: Tensor) -> None:
+    checks.a(Tensor, tokens=tokens)
+    if not tokens.ndim or tokens.is_floating_point() or tokens.dtype == torch.bool or tokens.is_complex():
+        raise ValueError(
+            f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; whole numbers (..., length) are needed"
+        )
+
+
 def _check(scores: Tensor, is_landmark: Tensor, q_start: int) -> None:
+    checks.a(Tensor, scores=scores, is_landmark=is_landmark)
+    if not scores.is_floating_point() or scores.ndim < 2 or not scores.numel():
+        raise ValueError(
+            f"scores is {scores.dtype} of shape {tuple(scores.shape)}; floats (..., queries, keys) are needed"
+        )
     (queries, keys), shape = scores.shape[-2:], tuple(is_landmark.shape)
     checks.at_least(0, q_start=q_start)
     if q_start + queries > keys:

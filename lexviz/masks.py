@@ -210,7 +210,10 @@ def padding(stop, start=0) -> Interval:
            [1, 1, 0],
            [1, 1, 0]])
     """
-    start, stop = np.array(start), np.array(stop)  # copies: what the caller does with a list later changes no mask
+    start, stop = (
+        np.array(np.asarray(start)),
+        np.array(np.asarray(stop)),
+    )  # copies: what the caller does with a list later changes no mask
     name = f"padding({stop.tolist()}, start={start.tolist()})"
     whole = all(end.dtype.kind in "iu" and end.ndim <= 1 and end.size for end in (start, stop))
     if not whole or (start.ndim and start.shape != stop.shape) or not ((0 <= start) & (start <= stop)).all():
@@ -365,6 +368,7 @@ def dense(mask: Mask, n: int) -> np.ndarray:
            [ True,  True, False],
            [False,  True,  True]])
     """
+    checks.a(Mask, mask=mask)
     checks.at_least(0, n=n)
     return np.array(mask(np.arange(n)[:, None], np.arange(n)))
 

@@ -5,6 +5,7 @@ encoding acts at its three places (`positions`), the mask decides the cost (`att
 and with `landmark_block` tokens are weighed through landmarks (`landmark`).
 """
 
+import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -77,6 +78,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        checks.a(ModelConfig, config=config)
         self.config = config
         width, hidden = config.width, config.hidden
         self.norm_attention = nn.LayerNorm(width)
@@ -126,6 +128,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
+        checks.a(ModelConfig, config=config)
         self.config, self.position = config, config.position
         extra = 1 if config.landmark_block else 0  # the landmark's own embedding, id `vocabulary`
         self.embedding = nn.Embedding(config.vocabulary + extra, config.width)
@@ -158,9 +161,10 @@ class LanguageModel(nn.Module):
         """
         if mask is not None and (cache or self.config.landmark_block):
             raise ValueError(f"mask is {mask}; caches bring their own, and landmark models take none: give mask=None")
+        mask = self._mask(mask)
         x, before = self._embed(tokens, cache)  # (batch, length with landmarks, width)
         for layer, block in enumerate(self.blocks):
-            x = block(x, mask or self.config.mask, self.position, cache[layer] if cache else None)
+            x = block(x, mask, self.position, cache[layer] if cache else None)
         if self.config.landmark_block:
             x = landmark.remove_landmarks(x.mT, self.config.landmark_block, before).mT
         return self.predict(self.norm(x))
@@ -181,8 +185,11 @@ class LanguageModel(nn.Module):
         """
         if mask is not None and self.config.landmark_block:
             raise ValueError(f"mask is {mask}; landmark models take none: give mask=None")
-        mask = mask or self.config.mask
+        mask = self._mask(mask)
         x, _ = self._embed(tokens, None)
+        checks.at_least(0, first=first)
+        if first >= tokens.shape[1]:
+            raise ValueError(f"first is {first}; tokens has {tokens.shape[1]}")
         for before, block in zip((None, *self.blocks), self.blocks, strict=False):
             x = x if before is None else before(x, mask, self.position)
             normed = block.norm_attention(x)
@@ -208,7 +215,7 @@ class LanguageModel(nn.Module):
         """
         if self.config.landmark_block:
             return [landmark.LandmarkCache(self.config.landmark_block, k=4) for _ in self.blocks]
-        return [cache.KeyValueCache(mask or self.config.mask) for _ in self.blocks]
+        return [cache.KeyValueCache(self._mask(mask)) for _ in self.blocks]
 
     @torch.no_grad()
     def generate(
@@ -225,13 +232,19 @@ class LanguageModel(nn.Module):
         >>> corpus.to_text(torch.tensor(list(model.generate(prompt, 4))))
         'lf, '
         """
+        checks.a(Tensor, prompt=prompt)
+        if prompt.ndim != 1 or prompt.is_floating_point() or not len(prompt):
+            raise ValueError(
+                f"prompt is {prompt.dtype} of shape {tuple(prompt.shape)}; whole numbers (length,) are needed"
+            )
         checks.at_least(0, count=count, seed=seed)
-        if temperature < 0 or not temperature < float("inf"):
-            raise ValueError(f"temperature is {temperature}; it must be a finite number of at least 0")
+        if not isinstance(temperature, numbers.Real) or not 0 <= temperature < float("inf"):
+            raise ValueError(f"temperature is {temperature!r}; it must be a finite number of at least 0")
+        temperature = max(temperature, 1e-30) if temperature else 0  # float32 holds it
         if mask is not None and cache is not None:
             raise ValueError(f"mask is {mask}; caches bring their own: give mask=None")
         cache = self.caches(mask) if cache is None else cache
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator().manual_seed(int(seed))
         new = prompt[None]  # (1, length)
         for _ in range(count):
             logits = self(new, cache=cache)[0, -1].float()  # (vocabulary,)
@@ -243,13 +256,21 @@ class LanguageModel(nn.Module):
             yield token
             new = prompt.new_tensor([[token]])
 
+    def _mask(self, mask: Mask | None) -> Mask:
+        mask = self.config.mask if mask is None else mask
+        checks.a(Mask, mask=mask)
+        return mask
+
     def _embed(self, tokens: Tensor, cache: list | None) -> tuple[Tensor, int]:
         """Embeddings (batch, length, width) with what the encoding adds; and how many ordinary tokens came before."""
         top = self.config.vocabulary
+        checks.a(Tensor, tokens=tokens)
         if tokens.ndim != 2 or tokens.is_floating_point() or not tokens.shape[1]:
             raise ValueError(
                 f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; whole numbers (batch, length) are needed"
             )
+        if cache is not None:
+            checks.a(list, cache=cache)
         if cache is not None and len(cache) != len(self.blocks):
             raise ValueError(f"cache has {len(cache)} entries; one for each of {len(self.blocks)} layers is needed")
         if cache and getattr(cache[0], "block", None) != self.config.landmark_block:
@@ -261,7 +282,12 @@ class LanguageModel(nn.Module):
         if block:
             before = start - start // (block + 1)
             tokens = landmark.insert_landmarks(tokens, block, top, before)
-        x = self.embedding(tokens.long())
+        try:
+            x = self.embedding(tokens.long())
+        except IndexError:
+            raise ValueError(
+                f"tokens run from {tokens.min()} to {tokens.max()}; the model's vocabulary is 0 .. {top - 1}"
+            ) from None
         positions = torch.arange(start, start + x.shape[1], device=x.device) if start else None  # None: 0, 1, 2, ...
         return self.position.embed(x, positions), before
 
@@ -274,6 +300,7 @@ def parameters(config: ModelConfig) -> int:
     >>> parameters(model.config) == sum(weight.numel() for weight in model.parameters())
     True
     """
+    checks.a(ModelConfig, config=config)
     width, hidden = config.width, config.hidden
     embeddings = width * (config.vocabulary + bool(config.landmark_block)) + width * config.vocabulary
     layer = 4 * width**2 + 2 * width * hidden + 4 * width  # attention, feed-forward, two norms
@@ -296,9 +323,12 @@ def operations(config: ModelConfig, length: int, mask: Mask | None = None) -> in
     >>> round(operations(config, 65536, blocks) / operations(config, 512, blocks))
     132
     """
+    checks.a(ModelConfig, config=config)
     checks.at_least(1, length=length)
+    mask = config.mask if mask is None else mask
+    checks.a(Mask, mask=mask)
     width, hidden, block = config.width, config.hidden, config.landmark_block
     tokens = length + length // block if block else length
-    pairs = masks.causal().pairs(tokens) if block else (mask or config.mask).pairs(length)
+    pairs = masks.causal().pairs(tokens) if block else mask.pairs(length)
     layer = 2 * tokens * (4 * width**2 + 2 * width * hidden) + 4 * pairs * width
     return config.layers * layer + 2 * length * width * config.vocabulary

@@ -190,6 +190,7 @@ class Rope(PositionEncoding):
         self._tables = {}  # turns of positions around 0, kept from call to call: every layer needs the same
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
+        _check_tokens(q, k, queries_are_last=False)
         if not q.shape[-1] == k.shape[-1] == self.head_dim:
             wrong = k if q.shape[-1] == self.head_dim else q
             raise ValueError(
@@ -250,6 +251,7 @@ class Xpos(Rope):
         self.longest = {dtype: theory.longest(dtype, head_dim, gamma, scale_base) for dtype in theory.FORMATS}
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
+        _check_tokens(q, k, queries_are_last=False)
         if q_positions is None and k_positions is None:
             length = k.shape[-2]  # known without a look at the tensors: no waiting for a GPU
         else:
@@ -390,6 +392,7 @@ class Shaw(PositionEncoding):
 
 
 def _check_tokens(q: Tensor, k: Tensor, queries_are_last: bool) -> None:
+    checks.a(Tensor, q=q, k=k)
     for name, x in (("q", q), ("k", k)):
         if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2]:
             raise ValueError(
@@ -404,11 +407,17 @@ def _check_tokens(q: Tensor, k: Tensor, queries_are_last: bool) -> None:
 
 def _checked(name: str, positions, x: Tensor) -> Tensor:
     """Positions as a tensor beside x, whole ones in 64 bits, with as many tokens as x and no axis that x has not."""
-    positions = torch.as_tensor(positions, device=x.device)
+    given = positions
+    try:
+        positions = torch.as_tensor(given, device=x.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} is {given!r}; positions are numbers, of which torch can make a tensor") from None
     if positions.dtype == torch.bool or positions.is_complex():
         raise ValueError(f"{name} is {positions.dtype}; positions are numbers")
     if not positions.is_floating_point():
         positions = positions.long()  # differences of narrow integers would wrap around
+    elif not torch.compiler.is_compiling() and not positions.isfinite().all():
+        raise ValueError(f"{name} is {given!r}; positions are finite")
     if positions.shape[-1:] != x.shape[-2:-1] or positions.ndim not in (1, x.ndim - 1):
         raise ValueError(
             f"{name} has shape {tuple(positions.shape)}; it must be ({x.shape[-2]},) or have {x.ndim - 1} axes that "
@@ -418,6 +427,7 @@ def _checked(name: str, positions, x: Tensor) -> Tensor:
 
 
 def _positions_in(x: Tensor, positions, dim: int) -> Tensor:
+    checks.a(Tensor, x=x)
     if not x.is_floating_point() or x.ndim < 2 or not x.shape[-2] or x.shape[-1] != dim:
         raise ValueError(f"x is {x.dtype} of shape {tuple(x.shape)}; floats (..., tokens, {dim}) are needed")
     return torch.arange(x.shape[-2], device=x.device) if positions is None else _checked("positions", positions, x)
@@ -443,6 +453,7 @@ def _ends(m: Tensor, n: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_heads(q: Tensor, heads: int) -> None:
+    checks.a(Tensor, q=q)
     if q.ndim < 3 or q.shape[-3] != heads:
         raise ValueError(
             f"q has shape {tuple(q.shape)}; this encoding was made for (..., {heads} heads, length, head_dim)"

@@ -57,7 +57,7 @@ def expected_score(
     >>> expected_score([0, 1, 1000], head_dim=64, gamma=None).round(2)
     array([32.  , 30.92,  8.93])
     """
-    n = np.asarray(distance, dtype=np.float64)[..., None]  # (..., 1)
+    n = checks.finite(distance=distance)[..., None]  # (..., 1)
     theta = angles(head_dim, base)  # (d/2,)
     if gamma is None:
         return np.cos(n * theta).sum(-1)
@@ -88,11 +88,9 @@ def resolution(scores) -> np.ndarray:
     >>> round(float(resolution([1000.0, 0.0, 0.0])), 6)
     1.0
     """
-    s = np.asarray(scores, dtype=np.float64)  # (..., N+2)
+    s = checks.finite(scores=scores)  # (..., N+2)
     if s.ndim == 0 or s.shape[-1] < 2:
         raise ValueError(f"scores has shape {s.shape}; it needs at least s[0] and s[1] along its last axis")
-    if not np.isfinite(s).all():
-        raise ValueError("scores holds an infinite value or nan; every score must be finite")
     with np.errstate(over="ignore", under="ignore"):  # where s[N+1] towers over all others, R is -infinity
         peak = s[..., :-1].max(-1, keepdims=True)
         log_p = s - peak - np.log(np.exp(s[..., :-1] - peak).sum(-1, keepdims=True))  # (..., N+2)
@@ -184,7 +182,7 @@ def longest(dtype: str, head_dim: int, gamma: float = 0.4, scale_base: float = 5
 
 
 def _open_interval(zeta) -> np.ndarray:
-    zeta = np.asarray(zeta, dtype=np.float64)
+    zeta = checks.finite(zeta=zeta)
     if zeta.ndim != 1 or not len(zeta) or not ((zeta > 0) & (zeta < 1)).all():
         raise ValueError(f"zeta is {zeta}; it must be a list of numbers between 0 and 1, both excluded")
     return zeta

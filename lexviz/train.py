@@ -112,6 +112,7 @@ def new_model(settings: Settings) -> LanguageModel:
     >>> one.position, one.config.layers
     (Xpos(head_dim=32, gamma=0.4, scale_base=512.0, base=10000.0), 2)
     """
+    checks.a(Settings, settings=settings)
     landmark_block = settings.landmark_block or None
     tokens = settings.length + (settings.length // landmark_block if landmark_block else 0)
     with torch.random.fork_rng(devices=[]):
@@ -155,6 +156,8 @@ def text(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
     >>> torch.equal(draw(7).tokens, batch.tokens)
     True
     """
+    checks.a(Settings, settings=settings)
+    checks.a(Corpus, source=source)
     lengths = {settings.shape(step)[1] for step in (0, settings.short_steps)}
     windows = {length: corpus.Windows(source.training, length, settings.seed) for length in lengths}
 
@@ -256,6 +259,10 @@ def train(
     >>> len(again), again == first
     (2, True)
     """
+    checks.a(Settings, settings=settings)
+    checks.a(LanguageModel | None, model=model)
+    checks.a(Corpus | None, source=source)
+    checks.a(str | os.PathLike | None, checkpoint=checkpoint)
     rank, processes = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     for count in {settings.shape(0)[0], settings.batch}:
         if count % processes:

@@ -475,7 +475,7 @@ def test_weights_start_small_those_that_add_up_smaller_and_embeddings_large():
         (lambda: next(make().generate(text(5)[0], 1, seed=-1)), "seed is -1"),
         (lambda: next(make().generate(text(5)[0], 1, temperature=-0.1)), "temperature is -0.1; it must be a finite"),
         (lambda: next(make().generate(text(5)[0], 1, temperature=float("nan"))), "temperature is nan"),
-        (lambda: next(make().generate(text(5)[0][:0], 1)), r"tokens is torch.int64 of shape \(1, 0\)"),
+        (lambda: next(make().generate(text(5)[0][:0], 1)), r"prompt is torch.int64 of shape \(0,\)"),
         (lambda: operations(make().config, 0), "length is 0; it must be a whole number of at least 1"),
         (lambda: make(Learned(4, WIDTH))(text(5)), "positions run from 0 to 4; Learned has a fixed size"),
         (

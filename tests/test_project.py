@@ -75,8 +75,8 @@ def test_pyproject_asks_for_nothing_that_requirements_in_does_not_list():
 FLOORS = {
     **{"__init__": "", "checks": "", "paper": "", "page": "", "explore": "page"},
     **{"theory": "checks", "masks": "checks", "corpus": "checks", "positions": "checks theory"},
-    "attention": "masks positions",
-    "cache": "attention masks positions",
+    "attention": "checks masks positions",
+    "cache": "attention checks masks positions",
     "landmark": "checks attention masks positions",
     "model": "checks attention cache landmark masks positions",
     "checkpoint": "checks corpus masks model positions",

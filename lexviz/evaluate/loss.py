@@ -108,6 +108,7 @@ def bits_per_byte(perplexity: float) -> float:
     >>> bits_per_byte(4.0)
     2.0
     """
+    checks.above(0, perplexity=perplexity)
     return math.log2(perplexity)
 
 
