@@ -15,7 +15,7 @@ import importlib.util
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -182,7 +182,7 @@ def windows(
             yield Window(here, there, found, _softmax(found))
 
 
-def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
+def whole(pieces: Sequence[Window] | Iterator[Window], queries: int, keys: int) -> Tensor:
     """The map that the pieces make: (batch, heads, queries, keys).
 
     >>> q, k, v = torch.randn(3, 1, 2, 300, 16)
@@ -191,9 +191,11 @@ def whole(pieces: list[Window], queries: int, keys: int) -> Tensor:
     >>> torch.allclose(whole(windows(q, k, mask), queries=300, keys=300), weights, atol=1e-6)
     True
     """
-    checks.at_least(1, queries=queries, keys=keys)
+    checks.a(Sequence | Iterator, pieces=pieces)
     parts = list(pieces)
     checks.a(Window, **{f"pieces[{i}]": part for i, part in enumerate(parts or [None])})
+    checks.at_least(max(part.first_query + part.weights.shape[-2] for part in parts), queries=queries)
+    checks.at_least(max(part.first_key + part.weights.shape[-1] for part in parts), keys=keys)
     together = parts[0].weights.new_zeros(*parts[0].weights.shape[:2], queries, keys)
     for query, key, _, weights in parts:
         together[:, :, query : query + weights.shape[-2], key : key + weights.shape[-1]] = weights

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lexviz import checks, masks
-from lexviz.attention import attention
+from lexviz.attention import _check, attention
 from lexviz.masks import Mask
 from lexviz.positions import PositionEncoding
 
@@ -50,7 +50,7 @@ class KeyValueCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to all that their mask allows; their keys and values are kept."""
-        checks.a(Tensor, q=q, k=k, v=v)
+        _check(q, k, v, self.mask)
         start, stop = self.length, self.length + q.shape[-2]
         if self.k is not None:
             k, v = torch.cat((self.k, k), dim=2), torch.cat((self.v, v), dim=2)
@@ -88,6 +88,9 @@ class SegmentCache:
 
     def inputs(self, x: Tensor) -> Tensor:
         """The kept inputs and the new ones, (batch, kept + new, width): keys and values are made from both."""
+        checks.a(Tensor, x=x)
+        if x.ndim != 3:
+            raise ValueError(f"x has shape {tuple(x.shape)}; (batch, new, width) is needed")
         self.length += x.shape[1]
         together = x if self.x is None else torch.cat((self.x, x), dim=1)
         keep = _still_needed(self.mask, self.length, together.shape[1])
@@ -96,7 +99,12 @@ class SegmentCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to the keys of all `inputs`."""
+        _check(q, k, v, self.mask)
         start = self.length - q.shape[-2]
+        if self.length < k.shape[-2]:
+            raise ValueError(
+                f"k has {k.shape[-2]} tokens, and `inputs` has seen {self.length}; what it gives makes k and v"
+            )
         return attention(q, k, v, self.mask, position, *_ranges(start, self.length, k.shape[-2]))
 
 

@@ -245,6 +245,7 @@ def passkey(
         raise ValueError(f"wording is {wording!r}; it must be one of {', '.join(map(repr, WORDINGS))}")
     if filler is not None:
         checks.a(Sequence, filler=filler)
+        checks.a(Tensor, **{f"filler[{i}]": document for i, document in enumerate(filler[:1])})
     if filler is not None and not len(filler):
         raise ValueError("filler is empty; it must hold documents, or be None for the paper's sentences")
     if depth is not None and not (isinstance(depth, Real) and 0 <= depth <= 1):

@@ -156,6 +156,8 @@ def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
     """
     block = _block(model)
     checks.a(Tensor, texts=texts)
+    if texts.ndim != 2:
+        raise ValueError(f"texts has shape {tuple(texts.shape)}; (batch, length) is needed")
     checks.at_least(0, layer=layer)
     if layer not in range(model.config.layers):
         raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
@@ -242,7 +244,7 @@ def states(model: LanguageModel, tokens: Tensor, mask: Mask | None = None) -> Te
     """
     checks.a(LanguageModel, model=model)
     entering = [layer.hidden for layer in model.look(tokens, mask)]
-    last = model.blocks[-1](entering[-1], mask or model.config.mask, model.position)
+    last = model.blocks[-1](entering[-1], model._mask(mask), model.position)
     return torch.stack([*entering, last])
 
 
@@ -306,7 +308,7 @@ def losses(
     x, _ = model._embed(tokens[None, :-1], None)
     for i, block in enumerate(model.blocks):
         encoding = Nearsighted(model.position, sight, heads[i]) if heads.get(i) else model.position
-        x = block(x, mask or model.config.mask, encoding)
+        x = block(x, model._mask(mask), encoding)
     logits = model.predict(model.norm(x))[0]  # (length - 1, vocabulary)
     return F.cross_entropy(logits, tokens[1:].long(), reduction="none")
 

@@ -50,6 +50,8 @@ def remove_landmarks(tokens: Tensor, block: int, start: int = 0) -> Tensor:
     tensor([10, 11, 12, 13, 14])
     """
     checks.a(Tensor, tokens=tokens)
+    if not tokens.ndim:
+        raise ValueError("tokens is a single number; (..., length) is needed")
     checks.at_least(1, block=block)
     checks.at_least(0, start=start)
     landmark = is_landmark(tokens.shape[-1], block, start + start // block)
@@ -403,9 +405,10 @@ def _check_tokens(tokens: Tensor) -> None:
 
 def _check(scores: Tensor, is_landmark: Tensor, q_start: int) -> None:
     checks.a(Tensor, scores=scores, is_landmark=is_landmark)
-    if not scores.is_floating_point() or scores.ndim < 2 or not scores.numel():
+    if not scores.is_floating_point() or scores.ndim < 2 or not 0 < scores.shape[-2] <= scores.shape[-1]:
         raise ValueError(
-            f"scores is {scores.dtype} of shape {tuple(scores.shape)}; floats (..., queries, keys) are needed"
+            f"scores is {scores.dtype} of shape {tuple(scores.shape)}; floats (..., queries, keys) are needed, with at "
+            "least as many keys"
         )
     (queries, keys), shape = scores.shape[-2:], tuple(is_landmark.shape)
     checks.at_least(0, q_start=q_start)

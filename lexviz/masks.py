@@ -210,10 +210,10 @@ def padding(stop, start=0) -> Interval:
            [1, 1, 0],
            [1, 1, 0]])
     """
-    start, stop = (
-        np.array(np.asarray(start)),
-        np.array(np.asarray(stop)),
-    )  # copies: what the caller does with a list later changes no mask
+    checks.finite(start=start)
+    checks.finite(stop=stop)
+    # copies: what the caller does with a list later changes no mask
+    start, stop = np.array(np.asarray(start)), np.array(np.asarray(stop))
     name = f"padding({stop.tolist()}, start={start.tolist()})"
     whole = all(end.dtype.kind in "iu" and end.ndim <= 1 and end.size for end in (start, stop))
     if not whole or (start.ndim and start.shape != stop.shape) or not ((0 <= start) & (start <= stop)).all():

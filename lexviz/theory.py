@@ -61,7 +61,11 @@ def expected_score(
     theta = angles(head_dim, base)  # (d/2,)
     if gamma is None:
         return np.cos(n * theta).sum(-1)
-    return (np.cos(n * theta) * np.exp(n * decay_rates(head_dim, gamma, scale_base))).sum(-1)
+    with np.errstate(over="ignore"):
+        kept = np.exp(n * decay_rates(head_dim, gamma, scale_base))  # (..., d/2)
+    if not np.isfinite(kept).all():
+        raise ValueError(f"distance is {distance!r}; so far into the future, below 0, no number is large enough for g")
+    return (np.cos(n * theta) * kept).sum(-1)
 
 
 def decay_rates(head_dim: int, gamma: float = 0.4, scale_base: float = 512.0) -> np.ndarray:

@@ -343,7 +343,7 @@ def test_a_mask_prints_as_it_is_written():
         (lambda: masks.dense(masks.causal(), -1), "n is -1; it must be a whole number of at least 0"),
         (lambda: masks.causal().pairs(-1), "n is -1"),
         (lambda: masks.padding(2.5), "padding.2.5, start=0.: whole numbers"),
-        (lambda: masks.padding(True), "whole numbers"),
+        (lambda: masks.padding(True), "stop is True; it must be a finite number"),
         (lambda: masks.padding([]), "whole numbers"),
         (lambda: masks.padding([[1, 2]]), "whole numbers"),
         (lambda: masks.padding([3, 2], start=[0, 1, 1]), "whole numbers"),
