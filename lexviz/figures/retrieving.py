@@ -201,7 +201,10 @@ def in_the_text(answers: dict[str, Answer]):
             "height": whole + 70, "margin": {"l": 40, "r": 6, "t": 60, "b": 10},
         }  # fmt: skip
         given = np.nansum(weights[asked.needle])
-        said = f"{answer.said[: digit - 1].decode(errors='replace')}[{answer.said[digit - 1 : digit].decode(errors='replace')}]"
+        before, now = (
+            answer.said[part].decode(errors="replace") for part in (slice(digit - 1), slice(digit - 1, digit))
+        )
+        said = f"{before}[{now}]"
         return go.Figure(traces, layout), [
             ("the key, and what is written", f"{asked.answer.decode()}, {said}", ""),
             ("to the sentence with the key", percent(given), ""),
