@@ -15,7 +15,7 @@ from lexviz.positions import Alibi, NoPosition, Rope, Xpos
 
 ENCODINGS = {"RoPE": Rope(8), "XPos": Xpos(8), "ALiBi": Alibi(2), "none": NoPosition()}
 MASKS = {"causal": None, "blocks": masks.block_causal(20), "window": masks.sliding_window(7)}
-ways = pytest.mark.parametrize(("name", "by"), itertools.product(ENCODINGS, MASKS))
+ways = pytest.mark.parametrize(("name", "by"), list(itertools.product(ENCODINGS, MASKS)))
 
 
 def model_of(name):
