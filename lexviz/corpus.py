@@ -239,7 +239,7 @@ def passkey(
     """
     checks.at_least(0, length=length, pad=pad, distractors=distractors)
     checks.at_least(
-        0, **{"seed": seed} if not isinstance(seed, Sequence) else {f"seed[{i}]": n for i, n in enumerate(seed)}
+        0, **{"seed": seed} if not isinstance(seed, list | tuple) else {f"seed[{i}]": n for i, n in enumerate(seed)}
     )
     if not isinstance(wording, str) or wording not in WORDINGS:
         raise ValueError(f"wording is {wording!r}; it must be one of {', '.join(map(repr, WORDINGS))}")

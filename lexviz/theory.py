@@ -75,6 +75,7 @@ def decay_rates(head_dim: int, gamma: float = 0.4, scale_base: float = 512.0) ->
     array([-0.6931, -0.2877])
     """
     checks.above(0, scale_base=scale_base)
+    checks.above(1e-300, scale_base=scale_base)  # smaller ones have rates that no number holds
     return np.log(decays(head_dim, gamma)) / scale_base
 
 
@@ -133,7 +134,8 @@ def maximise_resolution(
     True
     """
     checks.at_least(1, distances=distances, steps=steps)
-    checks.above(0, scale=scale, scale_base=scale_base, rate=rate)
+    checks.above(0, scale=scale, rate=rate)
+    checks.above(1e-300, scale_base=scale_base)
     u = np.log(-np.log(_open_interval(zeta)))  # (d/2,)
     n = np.arange(distances + 2.0)[:, None]  # (N+2, 1), with N = distances
     cosines = np.cos(n * angles(2 * len(u), base))  # (N+2, d/2)

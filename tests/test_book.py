@@ -102,9 +102,11 @@ def test_a_chapter_is_run_again_when_what_it_depends_on_changes_and_only_then(sm
     write_chapter(small, "# Other words")
     assert build(small)[::2] == (0, 1)
     assert "Other words" in (small / "_build" / "html" / "book" / "chapter.html").read_text()
-    write_chapter(small, "# Other words", code="\nprint('changed')")
+    pieces = "\nimport time\nfor word in ('one', 'piece'):\n    print(word, end=' ', flush=True)\n    time.sleep(0.5)"
+    write_chapter(small, "# Other words", pieces)
     next((small / "_build" / "executed").rglob("global.db")).write_bytes(b"damaged")
     assert build(small)[::2] == (0, 2)
+    assert "one piece" in (small / "_build" / "html" / "book" / "chapter.html").read_text()
     (small / "lexviz" / "theory.py").write_text("# changed")
     assert build(small)[::2] == (0, 3)
     (small / "requirements.txt").write_text("# changed")
