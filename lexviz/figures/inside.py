@@ -14,6 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz.figures import palette
+from lexviz.figures.parts import line
 
 TRAINED, BLOCK = 256, 128  # bytes: the models' training length, and the block of BCA
 PLAIN, BLOCKS = "2,048 bytes", "2,048 bytes, in blocks"
@@ -70,13 +71,6 @@ def colours() -> list[dict]:
         common | {"name": name, "marker": {"symbol": "square", "size": 11, "color": colour}}
         for name, colour in KEYS.items()
     ]
-
-
-def line(name: str, x, y, colour: str, dash: str = "solid", hover: str = "", **more) -> dict:
-    """A line; without `hover` it tells nothing."""
-    told = {"hovertemplate": f"{hover}<extra>{name}</extra>"} if hover else {"hoverinfo": "skip"}
-    stroke = {"color": colour, "dash": dash, "width": 1.8}
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": stroke} | told | more
 
 
 def percent(share: float) -> str:
@@ -327,10 +321,10 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
         for head, (colour, dash) in zip(range(len(s)), LINES, strict=False):
             name = f"head {head + 1}"
             common = {"legendgroup": name}
-            traces.append(line(name, x + 1, above[head], colour, dash, "%{x:,.0f}: %{y:.2f}", **common))
+            traces.append(line(name, x + 1, above[head], colour, dash, hover="%{x:,.0f}: %{y:.2f}", **common))
             lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **common}
             drawn = np.maximum(below[head], LEAST)
-            traces.append(line(name, x2 + 1, drawn, colour, dash, "%{x:,.0f}: %{y:.2g}", **lower))
+            traces.append(line(name, x2 + 1, drawn, colour, dash, hover="%{x:,.0f}: %{y:.2g}", **lower))
         every = [_grouped(found)[1] for found in scores[encoding].values()]
         low, high = max(LOWEST, min(v.min() for v in every)), max(v.max() for v in every)
         edge = {"legendgroup": "trained", "line": {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}}
@@ -392,8 +386,8 @@ def drift(found: dict[str, dict[str, np.ndarray]], moved: dict[str, np.ndarray])
         for layer, (colour, dash) in zip(range(1, len(of)), LINES, strict=False):
             name = f"layer {layer}"
             y = np.maximum(of[layer], LOW)
-            traces.append(line(name, x, y, colour, dash, "%{x:,}: %{y:.2g}", legendgroup=name))
-            level = line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", "%{y:.2g}")
+            traces.append(line(name, x, y, colour, dash, hover="%{x:,}: %{y:.2g}", legendgroup=name))
+            level = line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", hover="%{y:.2g}")
             traces.append(level | {"showlegend": False, "legendgroup": name, "line": {"color": colour, "width": 1}})
             traces[-1]["line"]["dash"] = "dot"
         layout = {

@@ -12,10 +12,12 @@ import plotly.graph_objects as go
 
 from lexviz import masks
 from lexviz.figures import palette
+from lexviz.figures.palette import BLUE, ORANGE
+from lexviz.figures.parts import line
 from lexviz.masks import Mask
 
 BLANK = "rgba(128,134,145,0.10)"  # not seen: there, on a light page and on a dark one
-BLUE, ORANGE, PINK, GREY = "#2369b3", "#c8590a", palette.LIMIT, palette.REFERENCE
+PINK, GREY = palette.LIMIT, palette.REFERENCE
 
 # name: the mask of n tokens with this block and this window
 MASKS = {
@@ -78,13 +80,6 @@ def key(name: str, colour: str) -> dict:
     """An entry of the legend: a square of a map's colour."""
     marker = {"symbol": "square", "size": 11, "color": colour}
     return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": marker}
-
-
-def line(name: str, x, y, colour: str, dash: str = "solid", width: float = 2, hover: str = "", **more) -> dict:
-    """A line, or what else `more` makes of it; without a text to hover over it says nothing."""
-    line = {"color": colour, "dash": dash, "width": width}
-    told = {"hovertemplate": f"{hover}<extra>{name}</extra>"} if hover else {"hoverinfo": "skip"}
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line} | told | more
 
 
 def borders(n: int, block: int, rows: int | None = None, **more) -> dict:

@@ -16,7 +16,9 @@ import plotly.graph_objects as go
 from lexviz import masks
 from lexviz.figures import costs, reading
 from lexviz.figures.costs import BYTES, HEAD_DIM, HEADS
-from lexviz.figures.reading import BLANK, BLUE, GREY, ORANGE, PINK
+from lexviz.figures.palette import BLUE, ORANGE
+from lexviz.figures.parts import line
+from lexviz.figures.reading import BLANK, GREY, PINK
 from lexviz.masks import Mask
 
 GREEN, VIOLET, TEAL = "#4f9d6d", "#8083f8", "#2a9d9d"
@@ -376,7 +378,7 @@ def costs_of_all(quantity, family, block):
         colour, dash = next(colours[of.family]) if of.family in colours else (GREY, "dot")
         chosen = of.family in (family, EVERYTHING)
         style = (colour, dash, 2.5) if chosen else (GREY, "solid", 0.7)
-        traces.append(reading.line(name, n, y, *style, hover="%{x:,} tokens: %{y:.3g}", showlegend=chosen))
+        traces.append(line(name, n, y, *style, hover="%{x:,} tokens: %{y:.3g}", showlegend=chosen))
         if of.family == family:
             far[name] = formula(name, costs.LENGTHS[-1], block)
     layout = {
@@ -416,14 +418,14 @@ def of(found: dict):
         """
         shares = found[head_dim]
         traces = []
-        for i, (name, line) in enumerate(shares.items()):
-            n = list(line)
+        for i, (name, by_n) in enumerate(shares.items()):
+            n = list(by_n)
             colour, dash = COLOURS[i % len(COLOURS)], DASHES[i // 2 % len(DASHES)]
-            y = list(line.values())
+            y = list(by_n.values())
             width = 2 if i else 5  # the first one is what the others are held against, and lies below them
             more = {"mode": "lines+markers", "marker": {"size": 5}}
-            traces.append(reading.line(name, n, y, colour, dash, width, "%{x:,} tokens: %{y:.2f}", **more))
-        traces.append(reading.line("chance", n, [1 / x for x in n], GREY, "dot", 1))
+            traces.append(line(name, n, y, colour, dash, width, "%{x:,} tokens: %{y:.2f}", **more))
+        traces.append(line("chance", n, [1 / x for x in n], GREY, "dot", 1))
         layout = {
             "xaxis": {"type": "log", "title": "tokens", "tickvals": n[::2], "ticktext": [f"{x:,}" for x in n[::2]]},
             "yaxis": {"title": "share found", "range": [-0.03, 1.05]},
