@@ -37,6 +37,36 @@ def test_repeats_finds_what_a_search_finds(text, context):
         assert found[i - 1] == (i - places[-1] if places else 0)
 
 
+@given(st.data(), st.integers(1, 20), st.integers(1, 5))
+def test_words_stand_at_the_end_and_as_far_back_as_asked(data, size, count):
+    length = data.draw(st.integers(2 * size, 3 * size + 20))
+    back = data.draw(st.one_of(st.just(0), st.integers(size, length + 1 - size)))
+    shortest = 4 * length // 3 + 2
+    draw = np.random.default_rng(data.draw(st.integers(0, 99)))
+    documents = [torch.from_numpy(draw.integers(256, size=shortest + i).astype(np.uint8)) for i in range(count)]
+    kept = [document.clone() for document in documents]
+    for i, text in enumerate(evaluate.twice(documents, back, size, length)):
+        plain = documents[i][len(documents[i]) // 4 :][: length + 1]
+        words = documents[i - 1][len(documents[i - 1]) // 2 :][:size]
+        assert len(text) == length + 1
+        ends = {length + 1, length + 1 - back}
+        for end in ends:
+            assert torch.equal(text[end - size : end], words)
+        rest = [j for j in range(length + 1) if not any(end - size <= j < end for end in ends)]
+        assert torch.equal(text[rest], plain[rest])
+    assert all(map(torch.equal, documents, kept))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"back": 3}, "back is 3; it must be 0, or 4 to 13"), ({"back": 14}, "back is 14"), ({"size": 9}, "length is 16"),
+     ({"size": 0}, "size is 0"), ({"length": 24}, "documents has one of 32 bytes; three quarters")],
+)  # fmt: skip
+def test_words_that_do_not_fit_are_refused(asked, says):
+    with pytest.raises(ValueError, match=says):
+        evaluate.twice([torch.arange(32)] * 2, **{"back": 0, "size": 4, "length": 16, **asked})
+
+
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 600))
 def test_a_chunk_fits_into_the_positions_of_training_and_one_more_token_does_not(block, k, length):
     settings = train.Settings(length=length, landmark_block=block)
@@ -55,6 +85,19 @@ def test_a_chunk_fits_into_the_positions_of_training_and_one_more_token_does_not
 def plain(texts):
     settings = train.Settings(**TINY, length=16, position="Alibi")
     return train.new_model(settings), settings, texts
+
+
+def test_what_a_copy_saves_is_the_loss_of_the_same_words(plain):
+    model, settings, texts = plain
+    documents = measures.validation(settings, texts)
+    rows = measures.copies(*plain)
+    assert [row["back"] for row in rows] == [0, 2, 4, 8, 12]
+    for row in rows:
+        total = 0.0
+        for text in evaluate.twice(documents, row["back"], 2, 16):
+            logits = model(text[None, :-1]).log_softmax(-1).detach()
+            total += sum(-float(logits[0, j, int(text[j + 1])]) for j in (14, 15)) / 2
+        assert total / len(documents) == pytest.approx(row["nats"], abs=1e-4)
 
 
 def test_the_loss_by_distance_of_the_repeat_is_a_mean_over_its_bytes(plain):
@@ -170,6 +213,13 @@ def test_seeds_are_put_together_with_their_mean_and_half_their_range():
     assert text.splitlines()[0].split() == ["perplexity", "at", "length", "1", "2", "4"]
     assert text.splitlines()[1].split() == ["rope", "(3)", "2.33", "±1.50", "4.67", "±3.00", "-"]
     assert text.splitlines()[2].split() == ["alibi", "(1)", "5.00", "10.00", "-"]
+
+
+def test_what_copies_save_is_a_mean_over_the_seeds():
+    made = {f"rope-{i}": {"results": {"copies": [{"back": 0, "nats": 2 + i}, {"back": 32, "nats": i}]}} for i in (0, 1)}
+    head, line = tables.tables(made).splitlines()
+    assert head.split()[-3:] == ["nowhere", "32", "back"]
+    assert line.split() == ["rope", "(2)", "2.500", "0.500"]
 
 
 def test_every_recorded_number_is_in_a_table():

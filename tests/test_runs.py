@@ -13,7 +13,7 @@ from lexviz.__main__ import main, make_run
 from lexviz.runs import measures, tables
 
 TINY = {"layers": 1, "width": 16, "heads": 2, "hidden": 16, "length": 8, "steps": 6, "warmup": 1}
-ENCODING = ["lengths", "places", "repeats", "resolution"]  # what is measured of an encoding
+ENCODING = ["lengths", "places", "repeats", "copies", "resolution"]  # what is measured of an encoding
 RECORDED = runs.results()
 
 

@@ -142,6 +142,40 @@ def repeats(document: Tensor, context: int = 8) -> np.ndarray:
     return np.array(distance, dtype=np.int64)
 
 
+def twice(documents: Sequence[Tensor], back: int, size: int = 32, length: int = 256) -> list[Tensor]:
+    """Texts of length + 1 bytes that end with `size` bytes of another document, and have them once before, `back` bytes
+    farther back; with 0 they do not.
+
+    What a model saves on the last words by their having stood before is what it has copied: all else is the same.
+
+    >>> from lexviz import corpus
+    >>> documents = [corpus.from_text("abcdefgh" * 4), corpus.from_text("stuvwxyz" * 4)]
+    >>> for back in (0, 6):
+    ...     print(*(bytes(text.tolist()) for text in twice(documents, back, size=3, length=16)))
+    b'abcdefghabcdefstu' b'stuvwxyzstuvwxabc'
+    b'abcdefghstudefstu' b'stuvwxyzabcvwxabc'
+    """
+    checks.at_least(1, size=size)
+    checks.at_least(2 * size, length=length)
+    if back and not size <= back <= length + 1 - size:
+        raise ValueError(
+            f"back is {back}; it must be 0, or {size} to {length + 1 - size}: whole words before those at the end"
+        )
+    shortest = min(map(len, documents))
+    if shortest - shortest // 4 <= length:
+        raise ValueError(f"documents has one of {shortest} bytes; three quarters of each must be more than {length}")
+    texts = []
+    for i, document in enumerate(documents):
+        other = documents[i - 1]
+        words = other[len(other) // 2 :][:size]
+        text = document[len(document) // 4 :][: length + 1].clone()
+        text[-size:] = words
+        if back:
+            text[-size - back : len(text) - back] = words
+        texts.append(text)
+    return texts
+
+
 def _batches(windows: list[tuple[int, int, int]], size: int) -> Iterator[list[tuple[int, int, int]]]:
     by_length: dict[int, list] = {}
     for window in windows:

@@ -457,6 +457,17 @@ def _point(name: str, pair: tuple[float, float] | None, symbol: int) -> dict:
 # ---- an experiment of the chapter: the same words twice ---------------------------------------------------------
 
 
+def in_short(about: dict) -> list[float]:
+    """A run in five numbers: perplexity at the training length, l, and at 16 l, in blocks and at once; nats that a copy
+    saves on the words at the end of l bytes, from l/8 and from l/2 bytes before them.
+    """
+    trained = about["settings"]["length"]
+    at_once, in_blocks = (perplexities_of(about, blocks) for blocks in (False, True))
+    loss = {row["back"]: row["nats"] for row in about["results"]["copies"]}
+    saved = [loss[0] - loss[back] for back in (trained // 8, trained // 2)]
+    return [at_once[trained], in_blocks[16 * trained], at_once[16 * trained], *saved]
+
+
 def copies(measured: dict[str, dict[int, np.ndarray]]):
     """measured[encoding][bytes back, 0 for no copy]: the mean loss of the same words in each text, (texts,)."""
 

@@ -99,6 +99,19 @@ def repeats(model: LanguageModel, settings: Settings, source: Corpus) -> list[di
     return found
 
 
+def copies(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
+    """Does the model copy? The mean loss of words at the end of l bytes, by how far back they stood before; 0: nowhere.
+
+    The first quarter of the words does not count: in it a model can find out that it has seen them.
+    """
+    documents, n = validation(settings, source), settings.length
+    size, found = n // 8, []
+    for back in (0, n // 8, n // 4, n // 2, 3 * n // 4):
+        nats = evaluate.losses(model, evaluate.twice(documents, back, size, n), n).nats.view(len(documents), n)
+        found.append({"back": back, "nats": round(float(nats[:, size // 4 - size :].double().mean()), 4)})
+    return found
+
+
 def resolution(model: LanguageModel, settings: Settings, source: Corpus) -> list[dict]:
     """Table 3: resolution by layer and head at the training length and twice it, there also block causal."""
     documents = validation(settings, source)[:10]
@@ -252,5 +265,5 @@ def answers(model: LanguageModel, settings: Settings, length: int, pad: int, k: 
     return "".join(str(int(trial.right)) for trial in trials)
 
 
-KINDS = (lengths, places, repeats, resolution, windows, retrieval, reach, passkeys, passkey_ways)  # all of them
+KINDS = (lengths, places, repeats, copies, resolution, windows, retrieval, reach, passkeys, passkey_ways)  # all of them
 MEASURES = {each.__name__: each for each in KINDS}  # by the names that list.toml uses

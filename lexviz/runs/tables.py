@@ -76,6 +76,18 @@ def repeats(recorded: dict[str, dict]) -> Iterator[str]:
             yield f"{label(name, runs, mask):>36}{n:>8}{shown}"
 
 
+def copies(recorded: dict[str, dict]) -> Iterator[str]:
+    """The loss in nats of the same words, by how far back they stood before."""
+    every = seeds(recorded, "copies")
+    columns = [row["back"] for row in next(iter(every.values()), [[]])[0]]
+    yield f"{'loss of words that stood before':>36}" + "".join(
+        f"{f'{n} back' if n else 'nowhere':>11}" for n in columns
+    )
+    for name, runs in every.items():
+        values = (statistics.fmean(cells(runs, "nats", back=n)) for n in columns)
+        yield f"{label(name, runs, ''):>36}" + "".join(f"{value:>11.3f}" for value in values)
+
+
 def far(recorded: dict[str, dict]) -> Iterator[str]:
     """Perplexity on texts of 32 times the training length: windows, recurrence, landmarks."""
     found = {}
@@ -104,4 +116,4 @@ def passkeys(recorded: dict[str, dict]) -> Iterator[str]:
             yield f"{f'{name}, {how}':>56}{row['length']:>8}  {row['filler']:<12}  {right:<12}  {low:.2f} .. {high:.2f}"
 
 
-TABLES = (lengths, resolution, repeats, far, passkeys)
+TABLES = (lengths, resolution, repeats, copies, far, passkeys)
