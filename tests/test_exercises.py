@@ -127,8 +127,26 @@ def test_a_chapter_asks_questions_whose_answers_each_have_a_feedback(number):
         for text in (question["question"], *said, *(each["answer"] for each in question["answers"])):
             assert text.count("$") % 2 == 0
             assert not re.search(r"<\w|https?:|`", text)
-    if len(asked) > 2:
-        assert len({[each["correct"] for each in question["answers"]].index(True) for question in asked}) > 1
+    right = [place for place, _ in places(asked)]
+    assert max(map(right.count, right)) <= (len(right) + 1) // 2
+
+
+def places(asked):
+    """Where the right answer of each question stands, and among how many."""
+    answers = [[each["correct"] for each in question["answers"]] for question in asked]
+    return [(each.index(True), len(each)) for each in answers]
+
+
+def test_where_the_right_answer_stands_gives_nothing_away():
+    """Of questions with as many choices, each place is right as often as chance has it, give or take a tenth."""
+    files = list((notebooks.ROOT / "book" / "questions").glob("*.json"))
+    found = [place for path in files for place in places(json.loads(path.read_text(encoding="utf-8")))]
+    assert len(found) >= 48
+    for choices in {choices for _, choices in found}:
+        right = [place for place, among in found if among == choices]
+        for place in range(choices):
+            off = abs(right.count(place) - len(right) / choices)
+            assert off <= max(1, len(right) / 10), (place + 1, choices)
 
 
 QUESTION = {
