@@ -21,9 +21,8 @@ ALLOWED = {
     "form-action": "'self'",
 }
 INLINE = re.compile(r"<script\b(?![^>]*\ssrc=)([^>]*)>(.*?)</script>", re.DOTALL)
-HANDLER = re.compile(
-    r"""(<[a-z][^<>]*?)\s+on[a-z]+=(?:"[^"]*"|'[^']*')"""
-)  # book/_static/access.js acts in their place
+# a tag and the first handler in it, such as onclick="..."; what handlers did, book/_static/access.js does
+HANDLER = re.compile(r"""(<[a-z][^<>]*?)\s+on[a-z]+=(?:"[^"]*"|'[^']*')""")
 META = re.compile(r'\s*<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 
