@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import inspect
 import json
+import math
 import os
 import pathlib
 import platform
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from lexviz import masks, positions
-from lexviz.model import LanguageModel, ModelConfig
+from lexviz.model import LanguageModel, ModelConfig, parameters
 
 try:
     import fcntl
@@ -190,8 +191,7 @@ def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel
         kind, mask = described.pop("position"), make(described.pop("mask"), masks)
         encoding = position or _named(positions).get(kind["class"])
         if encoding:
-            made = encoding(**kind["arguments"])
-            model = LanguageModel(ModelConfig(position=made, mask=mask, **described))
+            model = _made(encoding, kind["arguments"], tensors, mask=mask, **described)
     except (KeyError, *_UNMAKEABLE) as error:
         raise ValueError(f"{path}.json is damaged: no model can be made from it ({error!r}); {_REMEDY}") from error
     if not encoding:
@@ -201,6 +201,22 @@ def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel
         )
     _fill(path, model, tensors)
     return model
+
+
+# arguments of encodings that say how many numbers they hold
+COUNTS = ("heads", "head_dim", "dim", "size", "clip", "buckets")
+
+
+def _made(encoding: type, arguments: dict, tensors: dict[str, Tensor], **described) -> LanguageModel:
+    """The model, if it is no larger than its tensors: nothing is made of sizes that a stranger wrote."""
+    there = sum(x.numel() for x in tensors.values())
+    counts = {name: arguments[name] for name in COUNTS if isinstance(arguments.get(name), int)}
+    if math.prod(max(1, count) for count in counts.values()) > there:
+        raise ValueError(f"{counts} is more than its tensors hold, {there} numbers")
+    config = ModelConfig(position=encoding(**arguments), **described)
+    if parameters(config) > there or config.layers > len(tensors):
+        raise ValueError(f"its sizes ask for {parameters(config)} numbers, and its tensors hold {there}")
+    return LanguageModel(config)
 
 
 def _fill(path, model: LanguageModel, tensors: dict[str, Tensor]) -> None:

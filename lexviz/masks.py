@@ -335,7 +335,10 @@ def bigbird(
     """
     checks.at_least(1, block=block, length=length)
     checks.at_least(0, window=window, global_blocks=global_blocks, random_blocks=random_blocks, seed=seed)
-    b = np.arange(-(-length // block))
+    blocks = -(-length // block)
+    if blocks > 4096:
+        raise ValueError(f"length is {length}, {blocks} blocks of {block}; it must be at most 4096 blocks")
+    b = np.arange(blocks)
     near = abs(b[:, None] - b) <= window // 2
     sees = near | (b[:, None] < global_blocks) | (b < global_blocks)  # (blocks, blocks)
     draw = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ positions are (..., heads, queries, keys).
 m is a query's position, n a key's, d = head_dim. Angles, scales and biases are computed in float32 or better.
 """
 
+import bisect
 import inspect
 import math
 
@@ -326,14 +327,15 @@ class T5Bias(PositionEncoding):
         self.heads, self.buckets, self.max_distance = heads, buckets, max_distance
         checks.at_least(1, heads=heads)
         exact = checks.pairs(buckets=buckets)
+        if buckets > 256:  # the whole numbers below have as many digits
+            raise ValueError(f"buckets is {buckets}; it must be at most 256")
         checks.at_least(exact + 1, max_distance=max_distance)
         # Bucket exact + j starts at exact (max_distance / exact)^(j / exact), rounded up, found with whole numbers
         # so that no rounding error can move a border.
         self.starts = list(range(exact))  # (buckets,)
         for j in range(exact):
-            start = self.starts[-1]
-            while start**exact < exact ** (exact - j) * max_distance**j:
-                start += 1
+            border = exact ** (exact - j) * max_distance**j
+            start = bisect.bisect_left(range(max_distance), border, self.starts[-1], key=lambda start: start**exact)
             self.starts.append(start)
         self.table = nn.Parameter(0.02 * torch.randn(buckets, heads))
 

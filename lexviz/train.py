@@ -124,14 +124,14 @@ def new_model(settings: Settings) -> LanguageModel:
         sizes = {name: getattr(settings, name) for name in ("layers", "width", "heads", "hidden")}
         mask = checkpoints.make(settings.mask, masks)
         model = LanguageModel(ModelConfig(position=position, mask=mask, landmark_block=landmark_block, **sizes))
-    if settings.start_from:
-        about, tensors = checkpoints.read(settings.start_from)
-        was, now = about["model"], checkpoints.describe(model)
+        start = checkpoints.load(settings.start_from) if settings.start_from else None
+    if start:
+        was, now = checkpoints.describe(start), checkpoints.describe(model)
         alike = all(was[name] == now[name] for name in now if name not in ("mask", "landmark_block"))
         if not alike or (was["landmark_block"] and not landmark_block):  # landmarks are added, and not taken away
             raise ValueError(f"start_from is {settings.start_from!r}, a model of {was}; these settings ask for {now}")
-        for name, new in model.state_dict().items():
-            new[: len(tensors[name])] = tensors[name]  # a landmark's embedding, the last row, stays new
+        for new, old in zip(model.state_dict().values(), start.state_dict().values(), strict=True):
+            new[: len(old)] = old  # a landmark's embedding, the last row, stays new
     return model
 
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -496,6 +497,8 @@ def pickled(path):
         (lambda p: damage(p, "x.json", lambda b: b"[1]"), r"x\.json is damaged"),
         (lambda p: damage(p, "x.json", lambda b: b'{"format": "onnx"}'), r"x\.json is damaged or no checkpoint"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 32')), r"x\.json holds other"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 99')), r"multiple of heads"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 98')), r"ask for \d+ numbers"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width"', b'"wodth"')), r"x\.json is damaged: no model"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"gamma"', b'"gamna"')), r"x\.json is damaged: no model"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"causal()"', b'"c()"')), r"x\.json is damaged: no model"),
@@ -517,6 +520,58 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(harm, words, tmp_path):
     harm(tmp_path)
     with pytest.raises(ValueError, match=words):
         checkpoint.load(tmp_path / "x")
+
+
+STRANGER = """
+import itertools, json, resource, sys
+from lexviz import checkpoint, masks, model, positions
+
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+
+def tried(path, held):
+    try:
+        checkpoint.load(path)
+        return not held
+    except ValueError as error:
+        return "its tensors hold" in str(error) or "must be" in str(error)
+
+encodings = [
+    positions.NoPosition(), positions.Sinusoidal(16), positions.Learned(9, 16), positions.Rope(8), positions.Xpos(8),
+    positions.XposWithoutRotation(8), positions.Alibi(2), positions.T5Bias(2), positions.Shaw(8, clip=3),
+]
+huge = 10**5, 10**9, 10**16
+for position in encodings:
+    learner = model.LanguageModel(model.ModelConfig(position, width=16, layers=1, heads=2, hidden=16))
+    checkpoint.save(sys.argv[1], learner)
+    about, tensors = checkpoint.read(sys.argv[1])
+    described = about["model"]
+    arguments = described["position"]["arguments"]
+    for place, value in itertools.product((described, arguments), huge):
+        for name, number in list(place.items()):
+            if isinstance(number, int):
+                place[name] = value
+                checkpoint.write(sys.argv[1], tensors, about)
+                held = name not in ("max_distance", "landmark_block")  # by the tensors
+                print(type(position).__name__, name, value, tried(sys.argv[1], held))
+                place[name] = number
+for call in ("block_causal(N)", "sliding_window(N)", "segment_recurrent(N, N)", "padding(N)", "dilated(N, N)",
+             "strided(N)", "fixed(N, N)", "longformer(N, N)", "bigbird(1, N)", "bigbird(N, 9, N, N, N)"):
+    for value in huge:
+        described["mask"] = call.replace("N", str(value))
+        checkpoint.write(sys.argv[1], tensors, about)
+        print("mask", call, value, tried(sys.argv[1], False))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of a process")
+def test_no_size_in_a_stranger_s_file_is_allocated_or_counted_up_to(tmp_path):
+    """In a process that may use a minute and 4 GB in all: a number that is believed ends it."""
+    command = [sys.executable, "-c", STRANGER, tmp_path / "x"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=pathlib.Path(__file__).parent.parent)
+    tried = done.stdout.splitlines()
+    assert (done.returncode, [line for line in tried if not line.endswith("True")]) == (0, []), done.stderr
+    assert len(tried) > 150
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
@@ -555,7 +610,8 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path):
         "Xpos(", "Nothing", "nn.Linear(3, 3)", "__import__('os').system('true')", "Xpos(head_dim=open('x'))", "math",
         "Rope(base=[x for x in 'abc'])", "Rope() & 3", "lambda: 0", "Rope(gamma=1)", "_widest", "Tensor",
         "(" * 100_000, "Rope" + " & Rope" * 5000, f"Rope({'-' * 5000}1)", "distances(1, 2)", "T5Bias(heads=10**11)",
-        "T5Bias(heads=100000000000)", "Rope.__init__.__globals__", "Rope(**vars())", "Rope(f'{print(1)}')", "Rope\0",
+        "T5Bias(heads=100000000000)", "T5Bias(buckets=258)",
+        "Rope.__init__.__globals__", "Rope(**vars())", "Rope(f'{print(1)}')", "Rope\0",
     ],
 )  # fmt: skip
 def test_only_calls_with_literal_arguments_are_made(text):
