@@ -46,8 +46,8 @@ def guarded(page: str) -> str:
     >>> guarded(page) == page
     True
     """
-    scripts = iter(INLINE.finditer(page))
-    page, kept = INLINE.sub("\0", META.sub("", page)), [match[0] for match in scripts]  # scripts' text stays as it is
+    kept = [match[0] for match in INLINE.finditer(page)]  # scripts' text stays as it is
+    page = INLINE.sub("\0", META.sub("", page))
     while HANDLER.search(page):
         page = HANDLER.sub(r"\1", page)
     page = re.sub("\0", lambda _: kept.pop(0), page)
@@ -56,9 +56,8 @@ def guarded(page: str) -> str:
     first = re.search(r"<meta charset=[^>]*>|<head>", page)
     if not first:
         return page
-    return (
-        f'{page[: first.end()]}\n<meta http-equiv="Content-Security-Policy" content="{policy}" />{page[first.end() :]}'
-    )
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
+    return f"{page[: first.end()]}\n{meta}{page[first.end() :]}"
 
 
 def apply(site: pathlib.Path) -> None:
