@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 
-def at_least(least: int, **arguments) -> None:
+def at_least(least: int, /, **arguments) -> None:
     """Whole numbers of at least `least`, or a ValueError that names the first that is not.
 
     >>> at_least(1, block=0)
@@ -19,7 +19,7 @@ def at_least(least: int, **arguments) -> None:
             raise ValueError(f"{name} is {value!r}; it must be a whole number of 64 bits")
 
 
-def above(bound: float, **arguments) -> None:
+def above(bound: float, /, **arguments) -> None:
     """Finite numbers greater than `bound`, or a ValueError that names the first that is not.
 
     >>> above(0, gamma=0.4)
@@ -68,7 +68,7 @@ def finite(**argument) -> np.ndarray:
     return found.astype(np.float64)
 
 
-def a(kind, **arguments) -> None:
+def a(kind, /, **arguments) -> None:
     """Objects of a class, or of one of several, A | B; or a ValueError that names the first that is not.
 
     >>> a(range, queries=range(3), keys=3)

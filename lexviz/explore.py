@@ -13,6 +13,7 @@ import html
 import inspect
 import itertools
 import math
+import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import page
+from lexviz import checks, page
 
 BUDGET = 300_000  # bytes that the states of one figure may weigh on a page, compressed
 
@@ -106,7 +107,7 @@ def choice(*options, value=None, label=None) -> Control:
     Traceback (most recent call last):
     ValueError: values are ('RoPE',); at least two are needed, and no two that read alike
     """
-    return _checked(Control("choice", options, options[0] if value is None else value, label))
+    return _checked("choice", options, value, label)
 
 
 def toggle(value=False, label=None) -> Control:
@@ -115,34 +116,37 @@ def toggle(value=False, label=None) -> Control:
     >>> toggle(label="logarithmic").values
     (False, True)
     """
-    return _checked(Control("toggle", (False, True), value, label))
+    return _checked("toggle", (False, True), value, label)
 
 
-def _range(kind, start, stop, step, values, log, value, label, unit):
-    if values is None:
-        if None in (start, stop, step) or not stop > start or step <= log or (log and start <= 0):
-            raise ValueError(
-                f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop"
-                f"{' from above 0' * log} and a step greater than {int(log)}, or a list of values"
-            )
-        count = math.log(stop / start, step) if log else (stop - start) / step
-        powers = range(round(count) + 1)
-        values = [start * step**p if log else start + step * p for p in powers]
-        if abs(values[-1] - stop) > 1e-6 * abs(stop - start):
-            raise ValueError(f"step is {step}; from {start} it does not lead to stop, {stop}")
-        values = [v if isinstance(v, int) else float(f"{v:.12g}") for v in values]  # 0.3, not 0.30000000000000004
-        fine = not all(isinstance(v, int) for v in values)
-    else:
-        fine = False
-    first = next(iter(values), None)
-    return _checked(Control(kind, tuple(values), first if value is None else value, label, unit, log, fine))
+def _range(kind, start, stop, step, values, log, value, label, unit) -> Control:
+    if values is not None:
+        if (start, stop, step, log) != (None, None, None, False):
+            raise ValueError(f"values are {values} and start is {start}; a {kind} takes a list or a range, not both")
+        return _checked(kind, tuple(values), value, label, unit)
+    least = 1 if log else 0  # what a step multiplies by, or adds
+    if None in (start, stop, step) or not stop > start or step <= least or (log and start <= 0):
+        raise ValueError(
+            f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop"
+            f"{' from above 0' * log} and a step greater than {least}, or a list of values"
+        )
+    count = round(math.log(stop / start, step) if log else (stop - start) / step)
+    values = [start * step**p if log else start + step * p for p in range(count + 1)]
+    if abs(values[-1] - stop) > 1e-6 * abs(stop - start):
+        raise ValueError(f"step is {step}; from {start} it does not lead to stop, {stop}")
+    values = [v if isinstance(v, int) else float(f"{v:.12g}") for v in values]  # 0.3, not 0.30000000000000004
+    return _checked(kind, tuple(values), value, label, unit, log, fine=not all(isinstance(v, int) for v in values))
 
 
-def _checked(control: Control) -> Control:
-    if len({control.text(value) for value in control.values}) < max(2, len(control.values)):
-        raise ValueError(f"values are {control.values}; at least two are needed, and no two that read alike")
-    if control.value not in control.values:
-        raise ValueError(f"value is {control.value!r}; it must be one of {', '.join(map(str, control.values))}")
+def _checked(kind: str, values: tuple, value, *others, **more) -> Control:
+    """The control, starting with the first of its values if none is given."""
+    if wrong := [each for each in values if not isinstance(each, str | numbers.Real)]:
+        raise ValueError(f"values have {wrong[0]!r}; they must be texts or numbers, one by one")
+    control = Control(kind, values, values[0] if value is None and values else value, *others, **more)
+    if len({control.text(each) for each in values}) < max(2, len(values)):
+        raise ValueError(f"values are {values}; at least two are needed, and no two that read alike")
+    if control.value not in values:
+        raise ValueError(f"value is {value!r}; it must be one of {', '.join(map(str, values))}")
     return control
 
 
@@ -179,6 +183,7 @@ class Figure:
     on_page: ClassVar[set] = set()  # ids that this process has put on a page; a chapter is one process
 
     def __init__(self, function: Callable, controls: dict[str, Control]):
+        checks.a(Control, **controls)
         asked = list(inspect.signature(function).parameters)
         if asked != list(controls):
             raise ValueError(f"controls are {list(controls)}; {function.__name__} takes {asked}, in this order")
@@ -194,6 +199,13 @@ class Figure:
         """The figure at these values, in the house's look, and its read-outs as (name, text)."""
         result = self.function(**values)
         figure, readouts = result if isinstance(result, tuple) else (result, [])
+        if not isinstance(figure, go.Figure):
+            raise ValueError(
+                f"{self.function.__name__} returned {type(figure).__name__}; a plotly figure is needed, or a figure "
+                "and read-outs"
+            )
+        if wrong := [each for each in readouts if len(each) != 3]:
+            raise ValueError(f"{self.function.__name__} has the read-out {wrong[0]}; it must be (name, value, unit)")
         figure = go.Figure(
             data=[page.as_text(trace.to_plotly_json()) for trace in figure.data],
             layout={**page.as_text(figure.layout.to_plotly_json()), "template": TEMPLATE},

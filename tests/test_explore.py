@@ -60,6 +60,15 @@ def test_sliders_include_both_ends_and_print_without_rounding_errors():
     assert toggle(True).text(True) == "on"
 
 
+def nothing(n):
+    """A figure that was drawn and not returned."""
+
+
+def pair(n):
+    """A read-out without its unit."""
+    return go.Figure(), [("n", n)]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -74,6 +83,12 @@ def test_sliders_include_both_ends_and_print_without_rounding_errors():
         (lambda: slider(values=[0.12341, 0.12342]), "no two that read alike"),
         (lambda: slider(-1, 1, step=2, log=True), "needs start < stop from above 0"),
         (lambda: choice("a", "b", value="c"), "value is 'c'; it must be one of a, b"),
+        (lambda: choice(), r"values are \(\); at least two"),
+        (lambda: choice(["a", "b"]), r"values have \['a', 'b'\]; they must be texts or numbers, one by one"),
+        (lambda: slider(1, 8, step=1, values=[1, 2]), "start is 1; a slider takes a list or a range, not both"),
+        (lambda: explore(wave, turns=3), "turns is 3; it must be of class Control"),
+        (lambda: explore(nothing, n=choice(1, 2)).words(), "nothing returned NoneType; a plotly figure is needed, or"),
+        (lambda: explore(pair, n=choice(1, 2)).words(), r"pair has the read-out \('n', 1\); it must be \(name, v"),
         (lambda: explore(wave, turns=toggle()), r"controls are \['turns'\]; wave takes \['turns', 'height'"),
         (lambda: explore(lambda a: 1, a=toggle()), "has no docstring; its first paragraph is the figure's caption"),
     ],
@@ -145,7 +160,7 @@ def test_whole_numbers_come_back_exactly(array):
 @given(st.lists(st.floats(1e-9, 1e9), min_size=3, max_size=9))
 def test_along_a_logarithmic_axis_the_ratio_counts(values):
     log = {("layout", "yaxis", "type"): "log", ("data", 0, "y"): np.array(values)}
-    _, came = unpack(page.pack([{**log, ("data", 0, "y"): np.ones(3)}, log]))
+    _, came = unpack(page.pack([{**log, ("data", 0, "y"): np.full(3, 2e9)}, log]))
     decades = np.log10(max(values) / min(values))
     assert np.all(np.abs(np.log10(came["data", 0, "y"] / values)) <= decades / 4_092 + 1e-5)
 
