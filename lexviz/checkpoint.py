@@ -285,9 +285,14 @@ _UNMAKEABLE = (TypeError, ValueError, AttributeError, OverflowError, RuntimeErro
 
 
 def _named(module) -> dict[str, Callable]:
-    """The module's own classes and functions, what it has imported aside."""
-    own = {name: x for name, x in vars(module).items() if getattr(x, "__module__", None) == module.__name__}
-    return {name: x for name, x in own.items() if not name.startswith("_")}
+    """The module's classes of encodings, and its functions that return masks."""
+
+    def makes(x) -> bool:
+        if isinstance(x, type):
+            return issubclass(x, positions.PositionEncoding)
+        return inspect.isfunction(x) and x.__annotations__.get("return") in (masks.Mask, masks.Interval)
+
+    return {name: x for name, x in vars(module).items() if not name.startswith("_") and makes(x)}
 
 
 def versions() -> dict:

@@ -507,7 +507,7 @@ def pickled(path):
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"x-', b'["x-",0],"')), r"x\.json is damaged"),
         (lambda p: damage(p, "x.json", lambda b: re.sub(rb'"x-[^"]*"', b'".."', b)), r"x\.json is damaged or no"),
         (lambda p: damage(p, "x.json", lambda b: b"[" * 100_000), r"x\.json is damaged or no checkpoint"),
-        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"Xpos"', b'"distances"')), r"damaged: no model can be"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"Xpos"', b'"distances"')), r"uses the encoding dist"),
         (
             lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 99' + b"9" * 12)),
             "no model can",
@@ -611,12 +611,18 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(tmp_path):
         "Rope(base=[x for x in 'abc'])", "Rope() & 3", "lambda: 0", "Rope(gamma=1)", "_widest", "Tensor",
         "(" * 100_000, "Rope" + " & Rope" * 5000, f"Rope({'-' * 5000}1)", "distances(1, 2)", "T5Bias(heads=10**11)",
         "T5Bias(heads=100000000000)", "T5Bias(buckets=258)",
-        "Rope.__init__.__globals__", "Rope(**vars())", "Rope(f'{print(1)}')", "Rope\0",
+        "PositionEncoding.embed(1, 2)", "Rope.__init__.__globals__", "Rope(**vars())", "Rope(f'{print(1)}')", "Rope\0",
     ],
 )  # fmt: skip
 def test_only_calls_with_literal_arguments_are_made(text):
     with pytest.raises(ValueError, match="cannot be made"):
         checkpoint.make(text, positions, head_dim=8)
+
+
+def test_what_no_text_can_make_is_not_offered():
+    for text in ("Mask('x', 1, 2)", "Interval('x', 1, 2)", "dense(1, 2)", "flex"):
+        with pytest.raises(ValueError, match=r"no call of one of full, causal, .*, longformer, bigbird$"):
+            checkpoint.make(text, masks)
 
 
 def test_what_is_written_goes_before_what_is_known():
