@@ -28,7 +28,7 @@ from lexviz.masks import Mask
 from lexviz.model import LanguageModel, Layer
 from lexviz.positions import PositionEncoding, distances
 
-AT_ONCE = 16  # texts, of those of which only a little is kept
+AT_ONCE = 16  # texts that `landmark_keys` reads together: of each it keeps a little only
 
 
 def tiles(model: LanguageModel, tokens: Tensor, tile: int, mask: Mask | None = None) -> np.ndarray:
@@ -74,8 +74,8 @@ def retrieved(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: 
     (2, 4, 20, 20)
     """
     checks.at_least(1, chunk=chunk)
-    n, config, block = _length(model, tokens), model.config, model.config.landmark_block
-    if not block or n % block:
+    n, config, block = _length(model, tokens), model.config, _block(model)
+    if n % block:
         raise ValueError(f"model has landmark_block={block}; it must divide the length of tokens, {n}")
     caches = [LandmarkCache(block, k, choose) for _ in model.blocks]
     found = torch.zeros(config.layers, config.heads, n // block, n // block)
@@ -299,8 +299,8 @@ def losses(
     checks.at_least(1, sight=sight)
     checks.a(dict, heads=heads)
     for layer, chosen in heads.items():
-        known = layer in range(model.config.layers) and set(chosen) <= set(range(model.config.heads))
-        if not known:
+        checks.a(list, **{f"heads[{layer}]": chosen})
+        if layer not in range(model.config.layers) or not set(chosen) <= set(range(model.config.heads)):
             raise ValueError(
                 f"heads has layer {layer}: {chosen}; the model has layers 0 .. {model.config.layers - 1} with heads "
                 f"0 .. {model.config.heads - 1}"

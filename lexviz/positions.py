@@ -191,7 +191,7 @@ class Rope(PositionEncoding):
         self._tables = {}  # turns of positions around 0, kept from call to call: every layer needs the same
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
-        _check_tokens(q, k, queries_are_last=False)
+        _check_tokens(q, k, queries_are_last=q_positions is None)
         if not q.shape[-1] == k.shape[-1] == self.head_dim:
             wrong = k if q.shape[-1] == self.head_dim else q
             raise ValueError(
@@ -199,7 +199,6 @@ class Rope(PositionEncoding):
             )
         # Only m - n counts, so both may be moved alike: to the middle, where scales stay small and angles exact.
         if q_positions is None and k_positions is None and not torch.compiler.is_compiling():
-            _check_tokens(q, k, queries_are_last=True)
             queries, keys = q.shape[-2], k.shape[-2]
             (for_q, _), (_, for_k) = self._around_0(q, keys), self._around_0(k, keys)  # (positions, d/2, 2)
             first_q, first_k = (len(table) // 2 - (keys - 1) // 2 for table in (for_q, for_k))  # rows of position 0
@@ -252,7 +251,7 @@ class Xpos(Rope):
         self.longest = {dtype: theory.longest(dtype, head_dim, gamma, scale_base) for dtype in theory.FORMATS}
 
     def rotate(self, q, k, q_positions=None, k_positions=None):
-        _check_tokens(q, k, queries_are_last=False)
+        _check_tokens(q, k, queries_are_last=q_positions is None)
         if q_positions is None and k_positions is None:
             length = k.shape[-2]  # known without a look at the tensors: no waiting for a GPU
         else:
@@ -326,9 +325,10 @@ class T5Bias(PositionEncoding):
         super().__init__()
         self.heads, self.buckets, self.max_distance = heads, buckets, max_distance
         checks.at_least(1, heads=heads)
-        exact = checks.pairs(buckets=buckets)
-        if buckets > 256:  # the whole numbers below have as many digits
-            raise ValueError(f"buckets is {buckets}; it must be at most 256")
+        checks.at_least(2, buckets=buckets)
+        if buckets % 2 or buckets > 256:  # the more there are, the more digits have the whole numbers below
+            raise ValueError(f"buckets is {buckets}; it must be even, as half of them are exact, and at most 256")
+        exact = buckets // 2
         checks.at_least(exact + 1, max_distance=max_distance)
         # Bucket exact + j starts at exact (max_distance / exact)^(j / exact), rounded up, found with whole numbers
         # so that no rounding error can move a border.

@@ -80,6 +80,7 @@ class Settings:
         checks.at_least(1, length=self.length, batch=self.batch, steps=self.steps)
         checks.at_least(1, short_length=self.short_length, short_batch=self.short_batch)
         checks.at_least(0, short_steps=self.short_steps, warmup=self.warmup, seed=self.seed)
+        checks.at_least(0, landmark_block=self.landmark_block, distractors=self.distractors)
         checks.above(0, learning_rate=self.learning_rate, decay=self.decay, clip=self.clip)
         if self.task not in TASKS:
             raise ValueError(f"task is {self.task!r}; it must be one of {', '.join(map(repr, TASKS))}")
@@ -182,6 +183,8 @@ def passkeys(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
     >>> corpus.to_text(batch.tokens[0]).strip()[-22:]
     'What is the key? 44490'
     """
+    checks.a(Settings, settings=settings)
+    checks.a(Corpus, source=source)
 
     def draw(step: int) -> Batch:
         count, length = settings.shape(step)

@@ -180,9 +180,12 @@ def test_what_does_not_fit_is_named():
     landmarks = LanguageModel(ModelConfig(position=NoPosition(), width=16, heads=2, layers=1, landmark_block=4))
     with pytest.raises(ValueError, match="landmark_block=4; losses here are of models without"):
         inside.losses(landmarks, tokens, 5, {})
-    for of, length in ((landmarks, 19), (model, 20)):
-        with pytest.raises(ValueError, match=f"it must divide the length of tokens, {length}"):
-            inside.retrieved(of, tokens[:length], k=1, chunk=7)
+    with pytest.raises(ValueError, match="landmark_block=4; it must divide the length of tokens, 19"):
+        inside.retrieved(landmarks, tokens[:19], k=1, chunk=7)
+    with pytest.raises(ValueError, match="landmark_block=None; it has no landmarks"):
+        inside.retrieved(model, tokens, k=1, chunk=7)
+    with pytest.raises(ValueError, match=r"heads\[0\] is 1; it must be of class list"):
+        inside.losses(model, tokens, 5, {0: 1})
     with pytest.raises(ValueError, match="chunk is 0"):
         inside.retrieved(landmarks, tokens, k=1, chunk=0)
 
