@@ -81,7 +81,8 @@ def slider(start=None, stop=None, step=None, values=None, log=False, value=None,
     """Numbers from start to stop, both included; with log=True each is `step` times the one before.
 
     Whole numbers keep their step in a kernel; others are offered ten times as finely there. `values` lists the numbers
-    instead, on the page and in a kernel alike.
+    instead, on the page and in a kernel alike. `value` is the one to start with, `label` stands in for the argument's
+    name, `unit` follows the number.
 
     >>> slider(1, 8, step=2, log=True).values, slider(0.0, 1.0, step=0.25).values
     ((1, 2, 4, 8), (0.0, 0.25, 0.5, 0.75, 1.0))
