@@ -136,14 +136,16 @@ def _range(kind, start, stop, step, values, log, value, label, unit) -> Control:
     if abs(values[-1] - stop) > 1e-6 * abs(stop - start):
         raise ValueError(f"step is {step}; from {start} it does not lead to stop, {stop}")
     values = [v if isinstance(v, int) else float(f"{v:.12g}") for v in values]  # 0.3, not 0.30000000000000004
-    return _checked(kind, tuple(values), value, label, unit, log, fine=not all(isinstance(v, int) for v in values))
+    fine = not all(isinstance(v, int) for v in values)
+    return _checked(kind, tuple(values), value, label, unit, log, fine)
 
 
-def _checked(kind: str, values: tuple, value, *others, **more) -> Control:
+def _checked(kind: str, values: tuple, value, label, unit="", log=False, fine=False) -> Control:
     """The control, starting with the first of its values if none is given."""
     if wrong := [each for each in values if not isinstance(each, str | numbers.Real)]:
         raise ValueError(f"values have {wrong[0]!r}; they must be texts or numbers, one by one")
-    control = Control(kind, values, values[0] if value is None and values else value, *others, **more)
+    first = values[0] if value is None and values else value
+    control = Control(kind, values, first, label, unit, log, fine)
     if len({control.text(each) for each in values}) < max(2, len(values)):
         raise ValueError(f"values are {values}; at least two are needed, and no two that read alike")
     if control.value not in values:
@@ -341,13 +343,12 @@ def _widget(widgets, name: str, control: Control):
         return widgets.Checkbox(value=value, indent=False, **common)
     if control.kind == "choice":
         return widgets.Dropdown(options=[(control.text(v), v) for v in control.values], value=value, **common)
-    if control.fine and control.log:
-        low, high = math.log10(low), math.log10(high)
+    if control.fine:
+        if control.log:  # its ends and its step are exponents
+            low, high = math.log10(low), math.log10(high)
         step = (high - low) / (len(control.values) - 1) / 10
-        bar = widgets.FloatLogSlider(min=low, max=high, step=step, value=value, readout_format=".3g", **common)
-    elif control.fine:
-        step = (high - low) / (len(control.values) - 1) / 10
-        bar = widgets.FloatSlider(min=low, max=high, step=step, value=value, readout_format=".3g", **common)
+        kind = widgets.FloatLogSlider if control.log else widgets.FloatSlider
+        bar = kind(min=low, max=high, step=step, value=value, readout_format=".3g", **common)
     else:
         bar = widgets.SelectionSlider(options=[(control.text(v), v) for v in control.values], value=value, **common)
     if control.kind == "slider":
