@@ -338,6 +338,7 @@ def test_a_mask_prints_as_it_is_written():
         (lambda: masks.dilated(3, 0), "dilation is 0"),
         (lambda: masks.strided(0), "stride is 0"),
         (lambda: masks.fixed(4, 5), "summary is 5; it must be at most the block, 4"),
+        (lambda: masks.bigbird(2, 8193), "length is 8193, 4097 blocks of 2; it must be at most 4096 blocks"),
         (lambda: masks.longformer(-1), "window is -1"),
         (lambda: masks.bigbird(4, 0), "length is 0"),
         (lambda: masks.dense(masks.causal(), -1), "n is -1; it must be a whole number of at least 0"),

@@ -567,6 +567,7 @@ q5 = torch.zeros(1, HEADS, 5, DIM)
         (lambda: Alibi(4).bias(q5, q5), r"q has shape \(1, 3, 5, 8\); this encoding was made for \(..., 4 heads"),
         (lambda: T5Bias(4).bias(q5, q5), "made for .* 4 heads"),
         (lambda: T5Bias(4, buckets=7), "buckets is 7; it must be even"),
+        (lambda: T5Bias(4, buckets=258), "buckets is 258; it must be even, .* at most 256"),
         (
             lambda: T5Bias(4, buckets=32, max_distance=16),
             "max_distance is 16; it must be a whole number of at least 17",
