@@ -41,6 +41,11 @@ def numbers(line):
     return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*", line)]
 
 
+def decimals(text):
+    """Those numbers in a text that have a decimal point: what was measured, and not what was counted."""
+    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
+
+
 def trace(made, name):
     """The one trace of a plotly figure that has this name."""
     (found,) = (trace for trace in made.data if trace.name == name)

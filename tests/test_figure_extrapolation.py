@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charts
+from charts import decimals, printed
 from lexviz import corpus, evaluate, explore, paper, runs
 from lexviz.figures import extrapolation as found
 
@@ -288,17 +289,6 @@ def test_the_same_words_twice():
 # ---- what the chapter says --------------------------------------------------------------------------------------
 
 
-def printed(start):
-    """What the one cell that holds this prints; nbval sees to it that it is true."""
-    (cell,) = (cell for cell in CHAPTER if cell.cell_type == "code" and start in cell.source)
-    (output,) = cell.outputs
-    return output.get("text") or output.data["text/plain"]
-
-
-def numbers(text):
-    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
-
-
 def mean(name, blocks=False):
     return {n: np.mean(values) for n, values in found.perplexities(RECORDED, name, blocks).items()}
 
@@ -308,7 +298,7 @@ BEST = ("RoPE", "XPos", "ALiBi", "Shaw")
 
 def test_the_chapter_was_run_with_the_runs_that_are_recorded():
     """Else: tools/notebooks.py book/08-does-it-extrapolate.ipynb."""
-    said = printed("planned and not recorded")
+    said = [line.strip() for line in printed(CHAPTER, "planned and not recorded")]
     for name in found.names(RECORDED):
         assert f"{name}: {found.seeds(RECORDED, name)}" in said
 
@@ -368,7 +358,7 @@ def test_what_the_chapter_says_of_blocks():
     t5 = mean("T5", True)
     assert t5[4096] > 1.03 * found.predicted(t5[128], t5[256], 32)
     assert mean("NoPosition", True)[4096] > 1.5 * found.predicted(mean("NoPosition")[128], mean("NoPosition")[256], 32)
-    said = printed("predicted and measured")
+    said = "\n".join(printed(CHAPTER, "predicted and measured"))
     assert "20.56  20.73 ( +1%)" in said
     assert "22.39  25.65" in said
     assert "21.83  25.37" in said
@@ -382,22 +372,22 @@ def test_what_the_chapter_says_of_blocks():
         assert must / of_xpos - 1 < 0.5 * (of_name[4096] / xpos[4096] - 1)  # more than half of the lead is lost
     alibi = found.of_paper("ALiBi")
     assert found.predicted(alibi[512], alibi[1024], 4) == pytest.approx(22.84, abs=0.005)
-    said = printed("*found.of_paper(name, on)")
-    assert re.findall(r"in blocks +(\w+)", said) == ["no", "yes", "no"]  # RoPE, XPos, ALiBi
+    said = printed(CHAPTER, "RoPE, paper: without blocks")
+    assert [line.split()[-1] for line in said] == ["no", "yes", "no"]  # RoPE, XPos, ALiBi: in blocks
 
 
 def test_what_the_chapter_says_of_differences_and_repeats():
-    rows = [numbers(line) for line in printed("by_file = ").splitlines()]
+    rows = [decimals(line) for line in printed(CHAPTER, "better in")]
     (middle, half), (alibi, its_half), (over_xpos, that_half) = rows
     assert -0.015 < middle - half < 0 < middle + half  # of XPos and RoPE forty files cannot tell
     assert -0.048 < alibi - its_half < alibi + its_half < -0.007  # ALiBi by one to four per cent
     assert -0.007 < over_xpos + that_half < 0  # ends near zero
-    near = [float(share) for share in re.findall(r"([\d.]+)%", printed("near = (back"))]
+    near = [decimals(line)[0] for line in printed(CHAPTER, "bytes that repeat")[1:]]
     assert near[-1] > 5 * near[0]
-    accounts = printed("in all {parts.sum()").split("ALiBi less")[1:]
+    accounts = "\n".join(printed(CHAPTER, "ALiBi less rope, in all")).split("ALiBi less")[1:]
     assert len(accounts) == 2
     for account in accounts:
-        whole, *parts = numbers(account)
+        whole, *parts = decimals(account)
         assert sum(parts) == pytest.approx(whole, abs=3e-4)
         assert parts[2] < whole < 0  # all of it, and more than all
     assert np.all(np.diff(near) > 0)
@@ -426,19 +416,19 @@ def test_what_the_chapter_says_of_differences_and_repeats():
 
 def late_accounts():
     """Of ALiBi less RoPE and less XPos: (part, half its interval) of each kind of bytes."""
-    said = printed("ends_at = ").split("ALiBi less")[1:]
-    return [[numbers(line) for line in account.splitlines()[1:] if "back" in line] for account in said]
+    rows = [decimals(line) for line in printed(CHAPTER, "of the last quarter of a text") if " back: " in line]
+    return rows[: len(rows) // 2], rows[len(rows) // 2 :]
 
 
 def test_what_the_chapter_says_of_copying():
-    levels = {line.split()[0]: numbers(line) for line in printed("means = [").splitlines()[1:]}
+    levels = {line.split()[0]: decimals(line) for line in printed(CHAPTER, "by how far back the copy is")[1:]}
     others = np.array([levels["RoPE"], levels["XPos"]])
     less = levels["ALiBi"] - others  # without a copy, 32, 64, 128, 192 bytes back
     assert np.all(np.abs(less[:, 0] - 0.1) < 0.02)  # the worst, by a tenth
     assert np.all(less[:, 1] < -0.04)  # in front
     assert np.all((-0.04 < less[:, 3]) & (less[:, 3] < 0))  # hardly so
-    said = dict(re.findall(r"(saved at \d+ back, \w+) = ([\d.]+)", printed("explore(found.copies")))
-    near, far = ({name: float(said[f"saved at {n} back, {name}"]) for name in BEST[:3]} for n in (32, 192))
+    said = dict(line.strip().split(" = ") for line in printed(CHAPTER, "Figure same-words-twice") if " = " in line)
+    near, far = ({name: decimals(said[f"saved at {n} back, {name}"])[0] for name in BEST[:3]} for n in (32, 192))
     for name in ("RoPE", "XPos"):
         assert 0 < near[name]
         assert 2 * near[name] < near["ALiBi"] < 4 * near[name]
@@ -446,7 +436,8 @@ def test_what_the_chapter_says_of_copying():
 
 
 def test_what_the_chapter_says_of_longer_training():
-    rows = {line.split(":")[0].strip(): numbers(line.split(":")[1]) for line in printed("shown = [").splitlines()[2:]}
+    lines = [line.split(":") for line in printed(CHAPTER, "rope-long-0:") if ":" in line]
+    rows = {name.strip(): decimals(row) for name, row in lines}
     usual, longer = ({name: rows[f"{name}{more}"] for name in ("rope", "alibi")} for more in ("-0", "-long-0"))
     assert usual["rope"][1] / usual["alibi"][1] == pytest.approx(1.01, abs=0.005)
     assert longer["rope"][1] / longer["alibi"][1] == pytest.approx(1.08, abs=0.005)
@@ -481,8 +472,8 @@ def test_what_the_chapter_says_of_training():
     assert alibi[10] < -0.03
     assert 0.05 < alibi.max() < 0.1
     assert abs(alibi[-10:].mean()) < 0.02
-    said = printed("goal = 1.3")
-    first = {who: int(at) for who, at in re.findall(r"(\w+, seed \d): at step (\d+)", said)}
+    said = (re.search(r"(\w+, seed \d): at step (\d+)", line) for line in printed(CHAPTER, "the mean loss of 100"))
+    first = {found_[1]: int(found_[2]) for found_ in said if found_}
     for seed in set(found.runs_of(RECORDED, "RoPE")) & set(found.runs_of(RECORDED, "XPos")):
         assert abs(first[f"XPos, seed {seed}"] - first[f"RoPE, seed {seed}"]) <= 20
         assert first[f"RoPE, seed {seed}"] > 1000
@@ -525,9 +516,9 @@ def test_every_figure_of_the_chapter_fits_a_page():
 
 
 def test_the_solutions_give_what_their_text_says():
-    measured, predicted = numbers(charts.solution(CHAPTER, "ex-08-places").split("first block:")[1].splitlines()[0])
+    measured, predicted = decimals(charts.solution(CHAPTER, "ex-08-places").split("first block:")[1].splitlines()[0])
     assert measured > predicted + 0.1  # the opening lines of files
-    measured, predicted = numbers(charts.solution(CHAPTER, "ex-08-places").split("later ones:")[1].splitlines()[0])
+    measured, predicted = decimals(charts.solution(CHAPTER, "ex-08-places").split("later ones:")[1].splitlines()[0])
     assert measured == pytest.approx(predicted, abs=0.01)
     alike = re.findall(r"bytes at a time: ([\d.]+)", charts.solution(CHAPTER, "ex-08-perplexity-at"))
     assert len(alike) == 3
@@ -552,6 +543,6 @@ def test_the_solution_that_is_not_run_on_the_page_runs(capsys):
     names["documents"] = evaluate.first_parts(corpus.load().validation, 4096)[:40]
     (code,) = re.findall(r"```python\n(.*?)```", charts.solution(CHAPTER, "ex-08-farther"), re.DOTALL)
     exec(code, names)
-    saved = numbers(capsys.readouterr().out)
+    saved = decimals(capsys.readouterr().out)
     assert saved == sorted(saved, reverse=True)
     assert saved[1] > 0.03

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import charts
+from charts import cells, numbers, printed, trace
 from lexviz import corpus, evaluate, explore, inside, masks, runs, theory
 from lexviz.figures import inside as figures
 
@@ -26,11 +26,6 @@ def causal(rows, tiles):
 
 
 MAPS = {name: {reading: causal((4, 4), figures.TILES) for reading in READINGS} for name in NAMES}
-
-
-def trace(made, name):
-    (found,) = (t for t in made.data if t.name == name)
-    return found
 
 
 # ---- whole maps -------------------------------------------------------------------------------------------------
@@ -187,22 +182,18 @@ def test_drift_is_drawn_by_layer_and_nothing_is_at_the_bottom():
 
 # ---- the chapter ------------------------------------------------------------------------------------------------
 
-PRINTED = [
-    "".join(output.get("text", "") for output in cell.get("outputs", ()))
-    for cell in charts.cells("09-inside-the-attention")
-]
+CELLS = cells("09-inside-the-attention")
 
 
-def table(begins, columns):
-    """{what a line is about: its numbers}, of the cell whose output begins so."""
-    (text,) = (text for text in PRINTED if text.lstrip().startswith(begins))
-    rows = [line.split() for line in text.splitlines()[1 - begins.startswith("=") :]]
+def table(lines, columns):
+    """{what a line is about: the numbers in its last columns}"""
+    rows = [line.split() for line in lines]
     said = {" ".join(row[:-columns]).rstrip(","): row[-columns:] for row in rows}
     return {name: [float(x.strip("%").replace("none", "0")) for x in of] for name, of in said.items()}
 
 
 def test_without_blocks_rope_is_lost_xpos_does_badly_and_alibi_well():
-    (short, long, blocks), x, a = (table("perplexity", 3)[name] for name in NAMES)
+    (short, long, blocks), x, a = (table(printed(CELLS, "perplexity  ")[1:], 3)[name] for name in NAMES)
     assert long > 4 * short
     assert 1.3 * x[0] < x[1] < long / 2
     assert a[1] < a[0]
@@ -210,8 +201,8 @@ def test_without_blocks_rope_is_lost_xpos_does_badly_and_alibi_well():
 
 
 def test_who_looks_far():
-    (text,) = (text for text in PRINTED if text.startswith("256 bytes back"))
-    rows = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in text.splitlines()[1:]]
+    lines = printed(CELLS, "256 bytes back or farther   head 1")[1:]
+    rows = [[int(x) for x in re.findall(r"(\d+)%", line)] for line in lines]
     rope, xpos, alibi = np.array(rows[:-1]).reshape(3, 4, 4)
     ((even,),) = rows[-1:]
     assert (rope > even).sum() >= 12
@@ -221,7 +212,7 @@ def test_who_looks_far():
 
 
 def test_what_heads_look_for_is_outvoted():
-    found = table("= ", 2)
+    found = table(printed(CELLS, "= 24 back"), 2)
     assert len(found) == 7
     for name, (blocks, plain) in found.items():
         assert plain < (10 if "RoPE" in name else 0.7 * blocks)
@@ -252,14 +243,12 @@ def test_two_heads_of_the_first_layer_look_just_behind():
 
 
 def test_scores_beyond_are_higher_than_before():
-    (text,) = (text for text in PRINTED if text.startswith("highest mean"))
-    counts = [int(count) for count in re.findall(r"beyond in +(\d+) of 16", text)]
+    lines = printed(CELLS, "highest mean score, of 16")
+    counts = [int(count) for count in re.findall(r"beyond in +(\d+) of 16", "\n".join(lines))]
     assert counts[0] == 16
     assert counts[1] >= 14
     assert counts[2] == 0
-    (rope, xpos, alibi) = (
-        [float(r) for r in re.findall(r"(0\.\d+) \(", line)] for line in text.splitlines() if "(256" in line
-    )
+    (rope, xpos, alibi) = ([float(r) for r in re.findall(r"(0\.\d+) \(", line)] for line in lines if "(256" in line)
     assert rope[1] < 0.5 * rope[0]
     assert rope[1] > xpos[1]  # and yet it reads worse
     assert rope[2] == pytest.approx(rope[0], rel=0.1)
@@ -268,27 +257,24 @@ def test_scores_beyond_are_higher_than_before():
 
 
 def test_the_far_looks_do_the_harm_and_no_single_layer_or_head():
-    (text,) = (text for text in PRINTED if "nobody nearsighted" in text)
-    rope, xpos, alibi = ([float(x) for x in re.findall(r" ([\d.]+)", line)] for line in text.splitlines())
+    rope, xpos, alibi = (numbers(line) for line in printed(CELLS, "nobody nearsighted"))
     for _, everybody, blocks in (rope, xpos, alibi):
         assert everybody == pytest.approx(blocks, rel=0.02)
-    (text,) = (text for text in PRINTED if "it is nearsighted" in text)
-    one, others = (
-        [[float(x) for x in row.split()] for row in re.findall(f"{w} +(.*)", text)] for w in ("sighted", "are")
-    )
+    lines = printed(CELLS, "it is nearsighted")
+    one, others = ([numbers(line) for line in lines[start::3]] for start in (1, 2))
     for i, (nobody, everybody, _) in enumerate((rope, xpos)):
         # in logarithms, no layer's short sight repairs more than two fifths
         assert np.all(np.log(nobody / np.array(one[i])) < 0.4 * np.log(nobody / everybody))
     assert np.argmax(others[0]) == 3
     assert np.argmin(others[0]) == 2
     assert max(one[2] + others[2]) < 1.01 * alibi[0]
-    heads = np.array(list(table("RoPE, all nearsighted but one", 4).values()))
+    heads = np.array(list(table(printed(CELLS, "RoPE, all nearsighted but one")[1:], 4).values()))
     assert heads.max() < rope[0] / 3
     assert np.median(heads) < 1.1 * rope[1]
 
 
 def test_drift_grows_by_layer_is_less_than_a_moved_window_makes_and_the_same_for_rope_and_xpos():
-    found = table("difference", 4)
+    found = table(printed(CELLS, "difference, mean of all blocks")[1:], 4)
     blocks = {name: np.array(found[f"{name}, 2,048 bytes, in blocks"]) for name in NAMES}
     for name in NAMES:
         assert blocks[name][0] == 0
@@ -299,14 +285,13 @@ def test_drift_grows_by_layer_is_less_than_a_moved_window_makes_and_the_same_for
 
 
 def test_the_solutions_say_what_their_cells_print():
-    found = table("sight ", 6)
+    found = table(printed(CELLS, "sight     ")[1:], 6)
     rope, xpos = found["RoPE"], found["XPos"]
     for near in (rope, xpos):
         assert max(near[:2]) < 1.03 * near[2]  # down to 128 nothing is lost, with 64 hardly anything
     assert rope[3] > (rope[2] + rope[4]) / 2  # at 384 RoPE has most of its trouble
     assert xpos[2] < xpos[3] < xpos[4] < xpos[5]  # XPos gets worse little by little
-    (text,) = (text for text in PRINTED if text.startswith("  RoPE, 2,048 bytes"))
-    plain, blocks, windows = ([float(x) for x in line.split()[-4:]] for line in text.splitlines()[:3])
+    plain, blocks, windows = table(printed(CELLS, "RoPE, windows of 256 bytes")[:3], 4).values()
     assert blocks == windows
     assert plain[0] / windows[0] == pytest.approx(1.2, abs=0.02)  # larger by a fifth after the first layer
     assert plain[-1] / windows[-1] == pytest.approx(0.9, abs=0.02)  # smaller by a tenth after the last
@@ -317,4 +302,4 @@ def test_numbers_of_the_exercises_that_no_cell_prints():
     far = {x: 1792 * np.exp(x) / (256 + 1792 * np.exp(x)) for x in (-2, 0, 2, -np.log(693))}
     assert [round(100 * share, 1) for share in far.values()] == [48.6, 87.5, 98.1, 1.0]
     assert -np.log(693) == pytest.approx(-6.5, abs=0.05)
-    assert table("difference", 4)["RoPE, 2,048 bytes, in blocks"][-1] == 0.8  # the last question of all
+    assert numbers(printed(CELLS, "difference, mean of all blocks")[2])[-1] == 0.8  # the last question of all

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import charts
 import naive_landmark
+from charts import cells, numbers, printed, trace
 from lexviz import explore
 from lexviz.figures import inside
 from lexviz.figures import landmarks as figures
@@ -19,11 +19,6 @@ from lexviz.landmark import Fetched, grouped_softmax
 RNG = np.random.default_rng(0)
 TEXT = RNG.integers(256, size=960).tolist()
 LANDMARK = [j in figures.LANDMARKS for j in range(figures.COUNT)]
-
-
-def trace(made, name):
-    (found,) = (t for t in made.data if t.name == name)
-    return found
 
 
 # ---- nine tokens ------------------------------------------------------------------------------------------------
@@ -193,26 +188,11 @@ def test_text_stays_text():
 
 # ---- the chapter ------------------------------------------------------------------------------------------------
 
-PRINTED = [
-    "".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())
-    )
-    for cell in charts.cells("10-landmark-attention")
-]
-
-
-def printed(begins):
-    """The lines that the cell whose output begins so prints."""
-    (text,) = (text for text in PRINTED if text.startswith(begins))
-    return text.splitlines()
-
-
-def numbers(line):
-    return [float(x) for x in re.findall(r"-?\d+\.?\d*", line)]
+CELLS = cells("10-landmark-attention")
 
 
 def test_trained_landmarks_are_no_log_sum_exps():
-    rows = np.array([numbers(line)[1:] for line in printed("layer  landmark minus")[1:]])
+    rows = np.array([numbers(line)[1:] for line in printed(CELLS, "layer  landmark minus")[1:]])
     assert rows.shape == (4, 8)
     assert rows[:, :4].max() < -2
     assert (abs(rows[:, 4:]) < 0.5).sum() >= 12
@@ -220,7 +200,7 @@ def test_trained_landmarks_are_no_log_sum_exps():
 
 
 def test_landmarks_keep_more_at_home_but_in_the_last_layer_and_do_not_extrapolate():
-    lines = printed("own block, and 17")[1:]
+    lines = printed(CELLS, "own block, and 17")[1:]
     names = [line.split(":")[0].strip() for line in lines[::2]]
     own, far = (
         {name: [float(x.rstrip("%")) for x in line.split()[-4:]] for name, line in zip(names, part, strict=True)}
@@ -236,20 +216,20 @@ def test_landmarks_keep_more_at_home_but_in_the_last_layer_and_do_not_extrapolat
 
 
 def test_blocks_that_are_asked_for_from_everywhere_are_where_the_code_changes_its_kind():
-    lines = printed("block 18 gets")
+    lines = printed(CELLS, "block 18 gets")
     assert len(lines) == 4
     assert all('"""' in line or "def" in line or "#" in line for line in lines)
 
 
 def test_perplexities_are_as_the_chapter_says():
-    _, *rows = [line.split("  ", 1)[1] for line in printed("bytes read in a window")]
+    _, *rows = [line.split("  ", 1)[1] for line in printed(CELLS, "bytes read in a window")]
     at_once, one, four, eight = (numbers(row) for row in rows)
     assert at_once[1] > 1.4 * at_once[0]
     assert one[1] > at_once[0]
     assert one[2] > at_once[0]
     assert four[2] < 1.01 * at_once[0]
     assert eight[2] < 0.99 * at_once[0]
-    lines = {line[:18].strip(): numbers(line[18:])[-1] for line in printed("4 blocks, 1,024 bytes")[1:]}
+    lines = {line[:18].strip(): numbers(line[18:])[-1] for line in printed(CELLS, "4 blocks, 1,024 bytes")[1:]}
     ways = [lines[name] for name in ("head and token", "head", "token")]
     assert max(ways) < 1.01 * min(ways)
     assert at_once[1] > lines["at true positions"] > 0.9 * at_once[1]
@@ -258,43 +238,43 @@ def test_perplexities_are_as_the_chapter_says():
 
 
 def test_heads_find_what_the_chapter_says_and_fewer_blocks_are_moved_where_they_are_shared():
-    bracket, comment = printed("if not hasattr(")
+    bracket, comment = printed(CELLS, "if not hasattr(: block")
     assert "block 38" in bracket
     assert "sympify(b" in bracket
     assert "most at 'b', 284 bytes" in bracket  # more than the 256 of training
     assert "most at '#'" in comment
-    head_and_token, head, token = (numbers(line) for line in printed("different blocks")[1:])
+    head_and_token, head, token = (numbers(line) for line in printed(CELLS, "different blocks")[1:])
     assert all(a > 2 * b > 2 * c for a, b, c in zip(head_and_token[1:], token[1:], head[1:], strict=True))
     assert max(head) <= 5
 
 
 def test_figures_say_what_the_text_says_of_them():
-    (gates,) = (text for text in PRINTED if text.startswith("Figure gates-in-the-text"))
-    own, *highest = (int(x) for x in re.findall(r"(\d+)%", gates[gates.index("the own block") :]))
+    gates = "".join(printed(CELLS, "Figure gates-in-the-text")[-2:])
+    own, *highest = (int(x) for x in re.findall(r"(\d+)%", gates))
     assert own < 20
     assert min(highest) > own
-    (retrieval,) = (text for text in PRINTED if text.startswith("Figure landmark-retrieval"))
+    retrieval = "\n".join(printed(CELLS, "Figure landmark-retrieval"))
     assert "scores: x 56 numbers" in retrieval
     assert "(block 38)" in retrieval
 
 
 def test_edge_cases_are_right_here_and_wrong_as_shown():
-    three, two = printed("3 places")
+    three, two = printed(CELLS, "3 places")
     assert "sum 1.00" in three
     assert "sum 0.48" in two
-    assert printed("own landmark left in")[0].endswith("left out: 1.00")
-    assert printed("one exponential")[0].endswith("[nan, nan]")
-    assert "nan" not in printed("by the definition")[1]
-    assert all(line.endswith("True") for line in printed("  1 chunks"))
-    assert [line.split()[-1] for line in printed("3 blocks, k = 3")] == ["overlap", "apart", "apart"]
-    for line in printed("k = 1: the first token"):
+    assert printed(CELLS, "own landmark left in")[0].endswith("left out: 1.00")
+    assert printed(CELLS, "one exponential")[0].endswith("[nan, nan]")
+    assert "nan" not in printed(CELLS, "by the definition")[1]
+    assert all(line.endswith("True") for line in printed(CELLS, "  1 chunks"))
+    assert [line.split()[-1] for line in printed(CELLS, "3 blocks, k = 3")] == ["overlap", "apart", "apart"]
+    for line in printed(CELLS, "k = 1: the first token"):
         assert numbers(line)[1] == numbers(line)[-1]
 
 
 def test_the_solutions_say_what_their_cells_print():
-    assert [line.endswith("True") for line in printed("pieces of  1")] == [True, True, False, False]
-    slots = [line.split("in slots ")[1] for line in printed("blocks [2, 7, 8, 11]")[:2]]
-    assert printed("slots_read: right.")[1] == " ".join(slots)
+    assert [line.endswith("True") for line in printed(CELLS, "pieces of  1")] == [True, True, False, False]
+    slots = [line.split("in slots ")[1] for line in printed(CELLS, "blocks [2, 7, 8, 11]")[:2]]
+    assert printed(CELLS, "slots_read: right.")[1] == " ".join(slots)
     # *How much can one read?*: slots, an unfinished block, the chunk
     assert [2048 - (k + 1) * 64 - 63 for k in (4, 16)] == [1665, 897]
     assert max(k for k in range(99) if (k + 1) * 64 + 63 + 1 <= 2048) == 30

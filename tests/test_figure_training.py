@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charts
+from charts import decimals, printed
 from lexviz import explore, runs, train
 from lexviz.figures import training
 from lexviz.train import LAPTOP, LIVE, Entry, Settings
@@ -231,46 +232,35 @@ def test_no_widget_is_made_for_a_page_or_outside_of_a_kernel(kernel, monkeypatch
 # ---- what the chapter says --------------------------------------------------------------------------------------
 
 
-def printed(start):
-    """What the one cell that begins so prints; nbval sees to it that it is true."""
-    (cell,) = (cell for cell in CHAPTER if cell.cell_type == "code" and start in cell.source)
-    (output,) = cell.outputs
-    return output.get("text") or output.data["text/plain"]
-
-
-def numbers(text):
-    return [float(number) for number in re.findall(r"-?\d+\.\d+", text)]
-
-
 def test_what_the_chapter_says_of_its_own_training():
-    means = numbers(printed("range(0, len(history), 50)"))
-    counts, after_one, after_two = numbers(printed("def entropy"))[::2]
+    means = [decimals(line)[0] for line in printed(CHAPTER, "steps   1 to 50")]
+    counts, after_one, after_two = (decimals(line)[0] for line in printed(CHAPTER, "counts: "))
     assert means[0] > counts > means[1] > means[2] > after_one > means[3]  # by the fourth row past the second line
     assert after_two < means[-1] < after_one
     assert all(a > b for a, b in itertools.pairwise(means))
-    rows = [numbers(row) for row in printed("'bytes read at a time'").splitlines()[1:]]
+    rows = [decimals(row) for row in printed(CHAPTER, "bytes read at a time  causal")[1:]]
     causal, blocks = [row[0] for row in rows], [row[1] for row in rows[3:]]
     assert causal[0] > causal[1] > causal[2]  # more text helps, though little
     assert causal[0] < 1.05 * causal[2]
     assert causal[2] < causal[3] < causal[4] < causal[5] < causal[6]  # beyond, it rises again
     assert all(a >= b for a, b in itertools.pairwise([causal[2], *blocks]))  # and with blocks it does not
-    from_counts, from_pairs = zip(*(numbers(row) for row in printed("pairs = ").splitlines()), strict=True)
+    from_counts, from_pairs = zip(*(decimals(row) for row in printed(CHAPTER, "divergence from counts")), strict=True)
     assert min(from_counts) == from_counts[1] < from_pairs[1]  # at step 50 nearly what bare counts say
     assert from_counts[1] < from_counts[2] < from_counts[3]  # it leaves them,
     assert min(from_pairs) == from_pairs[3] < from_pairs[4]  # nearest to the others at step 200, and then no nearer
     assert means[-1] < after_one - 0.3  # while the loss goes on falling, well below
     assert causal[2] > math.exp(means[-1]) == pytest.approx(8.4, abs=0.05)
-    assert "60, same losses: True" in printed("small = ")
-    alike, exact = numbers(printed("def gradients"))
+    assert printed(CHAPTER, "stopped after")[1] == "steps: 60, same losses: True"
+    alike, exact = decimals(printed(CHAPTER, "halves: ")[0])
     assert alike > 0.5
     assert exact < 1e-4
-    last, new, on = numbers(printed("tuned = "))
+    (last,), (new, on) = map(decimals, printed(CHAPTER, "last loss of the other"))
     assert new > 5.5 > on + 1
     assert on == pytest.approx(last, abs=0.2)  # it starts about where the other had got to
-    xpos, mine = numbers(printed("training.beside"))[-2:]
+    (xpos,), (mine,) = map(decimals, printed(CHAPTER, "Figure own-beside-ours")[-2:])
     assert xpos == pytest.approx(mine, rel=0.01)  # they do equally well
-    assert min(numbers(printed("torch.random.fork_rng"))) > 1  # both rates are above 1
-    trained, far = numbers(printed("for length in (128, 2048)"))
+    assert min(decimals(printed(CHAPTER, "rates learned")[0])) > 1  # both rates are above 1
+    (trained,), (far,) = map(decimals, printed(CHAPTER, "2048 bytes: perplexity"))
     assert far == pytest.approx(trained, rel=0.01)  # next to nothing
 
 
@@ -290,7 +280,7 @@ def test_what_the_chapter_says_of_the_recorded_curves():
     xpos, rope, alibi, sinusoidal = (np.array(RECORDED[run]["curve"])[:, 1] for run in training.RUNS.values())
     for other in (rope, alibi):
         assert other[100:].mean() == pytest.approx(xpos[100:].mean(), rel=0.01)  # they can hardly be told apart
-    history = numbers(printed("range(0, len(history), 50)"))
+    history = [decimals(line)[0] for line in printed(CHAPTER, "steps   1 to 50")]
     steps = np.arange(25, 500, 50)  # the middles of what is printed; 2,048 bytes each, of the larger model 4,096
     theirs = np.interp(steps / 2, *np.array(RECORDED["xpos-0"]["curve"]).T)
     behind = np.array(history) > theirs  # by bytes it is ahead at first, and then it is not
