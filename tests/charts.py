@@ -64,6 +64,34 @@ def states(figure):
     return [dict(zip(figure.controls, values, strict=True)) for values in product]
 
 
+def alike(figure, every=1, but=()):
+    """Yield every so manieth state: its read-outs have the same names as the first state's, and its traces are
+    the same in all but their numbers, and the keys in `but`; none has more points than a page should hold.
+    """
+
+    def looks(trace):
+        return str({key: value for key, value in trace.to_plotly_json().items() if key not in ("x", "y", "z", *but)})
+
+    first, first_readouts = figure.state(**figure.first)
+    wanted = [looks(trace) for trace in first.data]
+    for values in states(figure)[::every]:
+        made, readouts = figure.state(**values)
+        assert [name for name, _ in readouts] == [name for name, _ in first_readouts]
+        assert [looks(trace) for trace in made.data] == wanted
+        assert all(trace.type == "heatmap" or len(trace.x) == len(trace.y) <= 250 for trace in made.data)
+        yield made, readouts
+
+
+def in_its_panel(made, trace):
+    """Whether all points of a trace lie within its axes, rounding aside."""
+    for numbers, axis in ((np.array(trace.x), trace.xaxis or "x"), (np.array(trace.y), trace.yaxis or "y")):
+        layout = made.layout[f"{axis[0]}axis{axis[1:]}"]
+        low, high = 10.0 ** np.array(layout.range) if layout.type == "log" else layout.range
+        if not low - 1e-9 <= numbers.min() <= numbers.max() <= high * (1 + 1e-5) + 1e-9:
+            return False
+    return True
+
+
 def panels(result):
     """{name: (x, y)} of the upper panel, {name: (x, y)} of the lower one, and {name: value} of the read-outs."""
     figure, readouts = result

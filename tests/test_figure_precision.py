@@ -20,22 +20,8 @@ FIGURES = charts.made_in(CELLS, precision=precision)
 
 
 def check_states(figure, every):
-    first = figure.state(**figure.first)
-    for values in charts.states(figure)[::every]:
-        made, readouts = figure.state(**values)
-        for trace, other in zip(made.data, first[0].data, strict=True):
-            same = ("type", "mode", "xaxis", "yaxis", "line", "showlegend")
-            assert [trace[key] for key in same] == [other[key] for key in same]
-            x, y = np.array(trace.x), np.array(trace.y)
-            assert 2 <= len(x) == len(y) <= 250
-            assert np.isfinite(x).all()
-            assert np.isfinite(y).all()
-            for numbers, axis in ((x, trace.xaxis or "x"), (y, trace.yaxis or "y")):  # nothing outside of its panel
-                layout = made.layout[f"{axis[0]}axis{axis[1:]}"]
-                low, high = 10.0 ** np.array(layout.range) if layout.type == "log" else layout.range
-                assert low - 1e-9 <= numbers.min()
-                assert numbers.max() <= high * (1 + 1e-5) + 1e-9
-        assert [name for name, _ in readouts] == [name for name, _ in first[1]]
+    for made, _ in charts.alike(figure, every, but=("name", "hovertemplate")):  # a line may be called by what is chosen
+        assert all(len(trace.x) > 1 and charts.in_its_panel(made, trace) for trace in made.data)
 
 
 def test_the_chapter_has_these_figures():
