@@ -92,6 +92,12 @@ def in_its_panel(made, trace):
     return True
 
 
+def plotted(result):
+    """{name: trace}, of several with one name the first, and {name: value} of the read-outs."""
+    figure, readouts = result
+    return {trace.name: trace for trace in reversed(figure.data)}, {name: value for name, value, _ in readouts}
+
+
 def panels(result):
     """{name: (x, y)} of the upper panel, {name: (x, y)} of the lower one, and {name: value} of the read-outs."""
     figure, readouts = result

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charts
+from charts import plotted
 from lexviz import masks
 from lexviz.cache import KeyValueCache
 from lexviz.figures import reading
@@ -25,12 +26,6 @@ SEES = {
     "sliding window": lambda i, j, block, window: 0 <= i - j < window,
     "segments with memory": lambda i, j, block, window: i - i % block - window <= j <= i,
 }
-
-
-def plotted(result):
-    """{name: trace}, of several with one name the first, and {name: value} of the read-outs."""
-    figure, readouts = result
-    return {trace.name: trace for trace in reversed(figure.data)}, {name: value for name, value, _ in readouts}
 
 
 def table(n, sees):

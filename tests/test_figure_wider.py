@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import charts
+from charts import plotted
 from lexviz import explore, masks, page
 from lexviz.figures import costs, wider
 
@@ -60,12 +61,6 @@ def kinds(name, h):
         return next((k for k, of in enumerate((ITSELF, SUMMED, FETCHED), 1) if name in of and of[name](i, j, h)), 0)
 
     return [[kind(i, j) for j in range(64)] for i in range(64)]
-
-
-def plotted(result):
-    """{name: trace}, of several with one name the first, and {name: value} of the read-outs."""
-    figure, readouts = result
-    return {trace.name: trace for trace in reversed(figure.data)}, {name: value for name, value, _ in readouts}
 
 
 def test_the_chapter_has_these_figures():
