@@ -23,17 +23,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import checks, page
+from lexviz.palette import CLEAR, FAINT, FRAME
 
 BUDGET = 300_000  # bytes that the states of one figure may weigh on a page, compressed
 
-# One look for every figure. The page's script puts the page's colours in place of GREY, which reads on light and dark.
-GREY, FAINT = "#767c86", "rgba(128,134,145,0.25)"
-AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": GREY, "ticks": "outside", "tickcolor": FAINT}
+# One look for every figure.
+AXIS = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FRAME, "ticks": "outside", "tickcolor": FAINT}
 TEMPLATE = go.layout.Template(
     layout={
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": FRAME},
         "margin": {"l": 56, "r": 14, "t": 36, "b": 46},
         "height": 400,
         "xaxis": {**AXIS, "automargin": True, "autotickangles": [0, 30, 45]},  # upright on end nobody reads them

@@ -73,7 +73,7 @@ def test_pyproject_asks_for_nothing_that_requirements_in_does_not_list():
 
 # module: what it may import from lexviz
 FLOORS = {
-    **{"__init__": "", "checks": "", "paper": "", "page": "", "explore": "checks page"},
+    **{"__init__": "", "checks": "", "paper": "", "palette": "", "page": "", "explore": "checks page palette"},
     **{"theory": "checks", "masks": "checks", "corpus": "checks", "positions": "checks theory"},
     "attention": "checks masks positions",
     "cache": "attention checks masks positions",
@@ -93,15 +93,16 @@ FLOORS = {
     "inside": "attention checks landmark masks model positions",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
     **{"exercises/trial": "", "exercises/questions": "", "exercises/__init__": "exercises"},
-    "figures/retrieving": "corpus figures inside",  # types of theirs
-    "figures/passkeys": "evaluate figures",  # Wilson's interval
-    "figures/training": "explore figures train",  # of train its settings and its history: it draws and does not train
+    "figures/retrieving": "corpus figures inside palette",  # types of theirs
+    "figures/passkeys": "evaluate figures palette",  # Wilson's interval
+    "figures/training": "explore figures palette train",  # its settings and its history: it draws, and does not train
 }
 # checks have something independent to compare with, and may take it from wherever chapters do
 CHECKS = (
     "attention cache checks corpus evaluate exercises inside landmark masks model paper positions runs theory train"
 )
-FIGURES = "attention cache checks figures landmark masks model paper positions theory"  # they never train or evaluate
+# they never train or evaluate
+FIGURES = "attention cache checks figures landmark masks model palette paper positions theory"
 LEXVIZ = ROOT / "lexviz"
 
 

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from lexviz import masks
 from lexviz.attention import RUN
-from lexviz.figures import reading
 from lexviz.masks import Mask
+from lexviz.palette import BLUE, GREEN, GREY, LILAC, ORANGE
 
 HEADS, HEAD_DIM, BYTES = 4, 32, 4
 MEASURED_BLOCK = 128
@@ -26,7 +26,7 @@ MECHANISMS = {
     "sliding window": lambda block: masks.sliding_window(2 * block),
     "segments with memory": lambda block: masks.segment_recurrent(block, block),
 }
-COLOUR = dict(zip(MECHANISMS, (reading.GREY, "#8083f8", reading.BLUE, "#4f9d6d", reading.ORANGE), strict=True))
+COLOUR = dict(zip(MECHANISMS, (GREY, LILAC, BLUE, GREEN, ORANGE), strict=True))
 DASH = dict(zip(MECHANISMS, ("dot", "dashdot", "solid", "longdash", "dash"), strict=True))
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import paper
-from lexviz.figures import palette
+from lexviz import palette, paper
 from lexviz.figures.lengths import BLOCKS, beyond, heights, perplexities_of, stretches_of
 from lexviz.figures.training import trailing
 

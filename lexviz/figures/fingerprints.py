@@ -15,8 +15,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from lexviz import attention, masks, positions
-from lexviz.figures import palette
+from lexviz import attention, masks, palette, positions
 from lexviz.positions import PositionEncoding
 
 WIDTH = 64  # of an embedding, and of each head
@@ -97,7 +96,7 @@ def fingerprint(by: PositionEncoding, vectors: str = "equal", shift: int = 0) ->
 
 # ---- fingerprints -----------------------------------------------------------------------------------------------
 
-SCALE = [[0, "#2369b3"], [0.5, "#dcdee2"], [1, "#c8590a"]]  # less, nothing added, more
+SCALE = [[0, palette.BLUE], [0.5, palette.PALE], [1, palette.ORANGE]]  # less, nothing added, more
 STRONG = 6  # the ends of the colours
 SHIFTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 
@@ -152,7 +151,13 @@ def _fingerprint(by: PositionEncoding, vectors: str, shift: int, colour: str):
         },
         lower | {"name": "lowest", "y": _rounded(low), "line": line, "showlegend": False, "hoverinfo": "skip"},
         lower
-        | {"name": "all pairs", "y": _rounded(high), "line": line, "fill": "tonexty", "fillcolor": _faint(colour)}
+        | {
+            "name": "all pairs",
+            "y": _rounded(high),
+            "line": line,
+            "fill": "tonexty",
+            "fillcolor": palette.tint(colour, 0.25),
+        }
         | {"hoverinfo": "skip"},
         lower
         | {
@@ -192,10 +197,6 @@ def _fingerprint(by: PositionEncoding, vectors: str, shift: int, colour: str):
         ("widest spread at one distance", _said(spread), ""),
         ("pairs with a score", int(known.sum()), f"of {TOKENS * (TOKENS + 1) // 2}"),
     ]
-
-
-def _faint(colour: str) -> str:
-    return "rgba({}, {}, {}, 0.25)".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
@@ -370,10 +371,10 @@ def table_one(length, shift, mask):
         "z": z,
         "zmin": 0,
         "zmax": 1,
-        "colorscale": [[0, "#e9ecf0"], [1, "#6ea3e0"]],
+        "colorscale": [[0, palette.PALE], [1, palette.SKY]],
         "showscale": False,
         "texttemplate": "%{z:.2f}",
-        "textfont": {"color": "#16181c"},  # on the cells, which are light in both themes
+        "textfont": {"color": palette.INK},  # on the cells, which are light in both themes
         "xgap": 3,
         "ygap": 3,
         "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures import palette
 from lexviz.figures.parts import line
+from lexviz.palette import BLUE, GREEN, LIMIT, MAUVE, ORANGE, REFERENCE, VIOLET, tint
 
 TRAINED, BLOCK = 256, 128  # bytes: the models' training length, and the block of BCA
 PLAIN, BLOCKS = "2,048 bytes", "2,048 bytes, in blocks"
@@ -22,15 +22,15 @@ SHORT = "256 bytes"
 
 # In these colours weights of a thousandth, a hundredth, a tenth and all differ, on a light page and on a dark one.
 SCALE = [
-    [0, "rgba(35,105,179,0.06)"],
-    [0.002, "rgba(35,105,179,0.2)"],
-    [0.01, "rgba(35,105,179,0.5)"],
-    [0.1, "#2369b3"],
-    [0.1001, "#7d6a8e"],
-    [1, "#c8590a"],
+    [0, tint(BLUE, 0.06)],
+    [0.002, tint(BLUE, 0.2)],
+    [0.01, tint(BLUE, 0.5)],
+    [0.1, BLUE],
+    [0.1001, MAUVE],
+    [1, ORANGE],
 ]
-KEYS = {"1%": "rgba(35,105,179,0.5)", "10%": "#2369b3", "all": "#c8590a"}
-LINES = (("#2369b3", "solid"), ("#c8590a", "dash"), ("#4f9d6d", "dot"), ("#8a1fff", "dashdot"))  # heads, or layers
+KEYS = {"1%": tint(BLUE, 0.5), "10%": BLUE, "all": ORANGE}
+LINES = ((BLUE, "solid"), (ORANGE, "dash"), (GREEN, "dot"), (VIOLET, "dashdot"))  # heads, or layers
 MONO = {"family": "ui-monospace, monospace"}
 
 
@@ -116,7 +116,7 @@ def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
         centres = [(SMALL + 1) * i + SMALL / 2 - 0.5 for i in range(max(of.shape[:2]))]
         left, top = (SMALL + 1) * (head - 1) - 1, (SMALL + 1) * (layer - 1) - 1
         frame = {"type": "rect", "xref": "x2", "yref": "y2", "x0": left, "x1": left + SMALL + 1}
-        frame |= {"y0": top, "y1": top + SMALL + 1, "line": {"color": palette.LIMIT, "width": 2}}
+        frame |= {"y0": top, "y1": top + SMALL + 1, "line": {"color": LIMIT, "width": 2}}
         layout = {
             "xaxis": {**axis, "title": "key", "range": [-0.5, TILES - 0.5], "anchor": "y"},
             "yaxis": {**axis, "title": "query", "range": [TILES - 0.5, -0.5], "scaleanchor": "x", "anchor": "x"}
@@ -192,7 +192,7 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
                 name="weights", text=_hovers(characters, queries, keys), hoverinfo="text", xgap=1, ygap=1,
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            line("border", [start - 0.5, start + SIDE - 0.5], [border, border], palette.LIMIT, showlegend=False),
+            line("border", [start - 0.5, start + SIDE - 0.5], [border, border], LIMIT, showlegend=False),
             *colours(),
         ]  # fmt: skip
         axis = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": "", "tickangle": 0}
@@ -253,11 +253,11 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
                 text=np.array(hover).reshape(ROWS, COLUMNS).tolist(),
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            line("border", np.stack((*ends, gap), 1).ravel(), np.repeat(edges, 3), palette.REFERENCE, showlegend=False)
-            | {"line": {"color": palette.REFERENCE, "width": 1}},
+            line("border", np.stack((*ends, gap), 1).ravel(), np.repeat(edges, 3), REFERENCE, showlegend=False)
+            | {"line": {"color": REFERENCE, "width": 1}},
             {"type": "scatter", "mode": "text", "name": "text", "x": x[drawn], "y": y[drawn], "hoverinfo": "skip"}
             | {"text": [characters[i] for i in drawn], "textfont": {**MONO, "size": 12}, "showlegend": False},
-            line("256 bytes back", *_before(at - TRAINED - first), palette.LIMIT, "dash"),
+            line("256 bytes back", *_before(at - TRAINED - first), LIMIT, "dash"),
             *colours(),
         ]  # fmt: skip
         row_of, column_of = divmod(at - first, COLUMNS)
@@ -267,7 +267,7 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
             "xaxis": {**axis, "range": [-0.5, COLUMNS - 0.5], "showticklabels": False, "ticks": ""},
             "yaxis": {**axis, "range": [ROWS - 0.5, -0.5], "tickvals": [0, 4, 8, 12]}
             | {"ticktext": [f"{first + COLUMNS * n:,}" for n in (0, 4, 8, 12)]},
-            "shapes": [frame | {"line": {"color": palette.LIMIT, "width": 2}}],
+            "shapes": [frame | {"line": {"color": LIMIT, "width": 2}}],
             "height": 520,
         }
         top = np.argsort(row)[::-1][:3]
@@ -327,10 +327,10 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
             traces.append(line(name, x2 + 1, drawn, colour, dash, hover="%{x:,.0f}: %{y:.2g}", **lower))
         every = [_grouped(found)[1] for found in scores[encoding].values()]
         low, high = max(LOWEST, min(v.min() for v in every)), max(v.max() for v in every)
-        edge = {"legendgroup": "trained", "line": {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}}
-        traces.append(line("training length", [TRAINED] * 2, [low, high], palette.LIMIT, **edge))
+        edge = {"legendgroup": "trained", "line": {"color": LIMIT, "width": 1.5, "dash": "dash"}}
+        traces.append(line("training length", [TRAINED] * 2, [low, high], LIMIT, **edge))
         lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **edge}
-        traces.append(line("training length", [TRAINED] * 2, [LEAST, 1], palette.LIMIT, **lower))
+        traces.append(line("training length", [TRAINED] * 2, [LEAST, 1], LIMIT, **lower))
         ticks = [1, 4, 16, 64, 256, 1024]
         axis = {"type": "log", "range": [0, np.log10(2048)], "tickvals": ticks, "tickformat": ","}
         layout = {

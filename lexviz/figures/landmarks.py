@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures import palette
 from lexviz.figures.inside import MONO, colours, heatmap, mosaic, percent, seen, shown, thousandths
 from lexviz.landmark import Fetched
+from lexviz.palette import BLANK, BLUE, GREEN, GREY, LIMIT, ORANGE, tint
 
-OWN, FIRST, SECOND, NONE = "#c8590a", "#2369b3", "#4f9d6d", "#8f9299"  # the group of the gates, two blocks, no group
+OWN, FIRST, SECOND, NONE = ORANGE, BLUE, GREEN, GREY  # the group of the gates, two blocks, no group
 
 # ---- nine tokens ------------------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ def grouped_softmax(query, steps, token, score):
         told = {"hovertemplate": "%{x}: %{y:.3f}<extra></extra>"}
         traces.append({"type": "bar", "name": name, "x": x, "y": bars, "marker": {"color": colour}} | axes | told)
     plain = of["plain"] if steps == len(ROWS) else np.full(COUNT, np.nan)
-    rings = {"symbol": "circle-open", "size": 12, "color": palette.LIMIT, "line": {"width": 2}}
+    rings = {"symbol": "circle-open", "size": 12, "color": LIMIT, "line": {"width": 2}}
     traces.append({"type": "scatter", "mode": "markers", "name": "plain softmax", "x": x, "y": plain, "marker": rings})
     traces[-1] |= {"xaxis": "x4", "yaxis": "y4", "hovertemplate": "%{x}: %{y:.3f}<extra>plain softmax</extra>"}
     layout = {"height": 640, "showlegend": False, "bargap": 0.25}
@@ -155,7 +155,7 @@ def maps(text: Sequence[int], found: dict[str, np.ndarray], block: int = 15):
             "yaxis2": {**plain, "title": "layer", "range": [small.shape[0] + 0.5, -1.5], "scaleanchor": "x2"}
             | {"anchor": "x2", "domain": [0, 0.35]}
             | {"tickvals": centres[: of.shape[0]], "ticktext": [str(i + 1) for i in range(of.shape[0])]},
-            "shapes": [frame | {"line": {"color": palette.LIMIT, "width": 2}}],
+            "shapes": [frame | {"line": {"color": LIMIT, "width": 2}}],
             "height": 760,
         }
         own, far = own_and_far(of[layer - 1])
@@ -241,7 +241,7 @@ def _text_in_rows(text, places, z, share, bars, labels, title) -> tuple[list[dic
 
 def _frame(x: float, y: float) -> dict:
     ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
-    return {"type": "rect", **ends, "line": {"color": palette.LIMIT, "width": 2}}
+    return {"type": "rect", **ends, "line": {"color": LIMIT, "width": 2}}
 
 
 # ---- what is retrieved ------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def _slots(blocks: np.ndarray, count: int, k: int) -> list[dict]:
     scored = [f"≤ {old - 1}", *(str(b) for b in range(old, count))]
     read = [str(b) if b >= 0 else "–" for b in blocks]  # an empty text would take a neighbour's along: plotly
     z = np.array([[1.0] * (k + 1), [1.0 if b >= 0 else 0.0 for b in blocks]])
-    flat = [[0, "rgba(128,134,145,0.08)"], [1, "rgba(200,89,10,0.35)"]]
+    flat = [[0, BLANK], [1, tint(ORANGE, 0.35)]]
     cells = {"type": "heatmap", "z": z, "x": np.arange(k + 1), "y": [0, 1], "colorscale": flat, "zmin": 0, "zmax": 1}
     cells |= {
         "showscale": False,

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures import palette
+from lexviz import palette
 
 RUNS = {"RoPE": "rope-0", "XPos": "xpos-0"}  # the two that these figures show: one seed each
 NO_CHANGE = 1e-12  # of `changes`: below it there is only rounding

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures.palette import BLUE, GREEN, ORANGE, REFERENCE, VIOLET
 from lexviz.figures.parts import line
+from lexviz.palette import BLUE, GREEN, ORANGE, REFERENCE, VIOLET
 
 # ---- search -----------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import theory
-from lexviz.figures import palette
+from lexviz import palette, theory
 
 POINTS = 250  # of a trace, at most
 ROPE, XPOS = palette.ENCODING["RoPE"], palette.ENCODING["XPos"]

@@ -7,10 +7,9 @@ decays come from `lexviz.theory`. Query and key share the colour of their encodi
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import theory
-from lexviz.figures import palette
+from lexviz import palette, theory
 
-ROPE, XPOS, GREY = palette.ENCODING["RoPE"], palette.ENCODING["XPos"], palette.REFERENCE
+ROPE, XPOS, GREY = palette.ENCODING["RoPE"], palette.ENCODING["XPos"], palette.GREY
 HEAD_DIM = 64  # of every figure but the last
 CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 73))
 
@@ -220,7 +219,7 @@ def interleaved_and_half_split(position, head_dim, order):
     if order == ORDERS[2]:
         slots = np.argsort(in_slot)
         right, in_slot = right[np.ix_(slots, slots)], np.arange(d)
-    scale = [[0, ROPE], [0.5, "rgba(128,134,145,0.12)"], [1, XPOS]]
+    scale = [[0, ROPE], [0.5, palette.BLANK], [1, XPOS]]
     look = {"type": "heatmap", "zmin": -1, "zmax": 1, "colorscale": scale, "showscale": False, "xgap": 1, "ygap": 1}
     look["hovertemplate"] = "row %{y}, column %{x}: %{z:.3f}<extra></extra>"
     traces = [

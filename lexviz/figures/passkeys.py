@@ -11,9 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import evaluate
-from lexviz.figures.palette import BLUE, GREEN, ORANGE, RED, VIOLET
 from lexviz.figures.parts import line
 from lexviz.figures.retrieving import WITHOUT
+from lexviz.palette import BLUE, GREEN, ORANGE, RED, VIOLET, tint
 
 # ---- by length and depth ----------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ def by_depth(recorded: dict):
         for length, right in rows.items():
             z[:, lengths.index(length)] = np.sum([[int(x) for x in pad] for pad in right], axis=0)
         above = points("share found", [f"{n:,}" for n in rows], list(rows.values()), BLUE)
-        scale = [[0, "rgba(200,89,10,0.75)"], [0.5, "rgba(200,89,10,0.2)"], [1, "rgba(35,105,179,0.35)"]]
+        scale = [[0, tint(ORANGE, 0.75)], [0.5, tint(ORANGE, 0.2)], [1, tint(BLUE, 0.35)]]
         below = {"type": "heatmap", "name": "found of five", "x": names, "y": list(range(DEPTHS)), "z": z}
         below |= {"zmin": 0, "zmax": 5, "colorscale": scale, "showscale": False, "xgap": 2, "ygap": 2}
         below |= {"hoverongaps": False, "hovertemplate": "%{x} bytes: %{z} of 5<extra></extra>", "yaxis": "y2"}

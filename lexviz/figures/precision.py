@@ -12,13 +12,12 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from lexviz import theory
-from lexviz.figures import palette
+from lexviz import palette, theory
 from lexviz.figures.oscillation import few, panels
 from lexviz.positions import Rope, Xpos
 
 HEAD_DIM = 64
-WRONG, RIGHT, GREY = palette.LIMIT, palette.ENCODING["XPos"], palette.REFERENCE
+WRONG, RIGHT, GREY = palette.LIMIT, palette.ENCODING["XPos"], palette.GREY
 ONES = torch.tensor([1.0, 0.0] * (HEAD_DIM // 2))  # every pair is 1 + 0i
 
 

@@ -11,13 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import masks
-from lexviz.figures import palette
-from lexviz.figures.palette import BLUE, ORANGE
 from lexviz.figures.parts import line
 from lexviz.masks import Mask
-
-BLANK = "rgba(128,134,145,0.10)"  # not seen: there, on a light page and on a dark one
-PINK, GREY = palette.LIMIT, palette.REFERENCE
+from lexviz.palette import BLANK, BLUE, CLEAR, GREEN, GREY, ORANGE, PINK
 
 # name: the mask of n tokens with this block and this window
 MASKS = {
@@ -172,7 +168,7 @@ def side_by_side(block: int, memory: str) -> dict[str, Mask]:
     }
 
 
-SIDE_COLOUR = {"causal": GREY, "blocks": BLUE, "segments": ORANGE, "window": "#4f9d6d"}
+SIDE_COLOUR = {"causal": GREY, "blocks": BLUE, "segments": ORANGE, "window": GREEN}
 SIDE_DASH = {"causal": "dot", "blocks": "solid", "segments": "dash", "window": "longdash"}
 
 
@@ -309,7 +305,7 @@ def who_can_have_heard(name, layers, position):
     way = np.full(DEEPEST + 1, np.nan)
     way[: layers + 1] = walk[::-1]
     traces = [
-        grid(z, ("rgba(0,0,0,0)", BLANK, BLUE, PINK), "position %{x}, layer %{y}"),
+        grid(z, (CLEAR, BLANK, BLUE, PINK), "position %{x}, layer %{y}"),
         borders(HEARD, BLOCK, rows=DEEPEST + 1),
         line("a way to the farthest input", way, np.arange(DEEPEST + 1), ORANGE, mode="lines+markers"),
         key("the output", PINK),

@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from lexviz.corpus import PassKey
 from lexviz.figures.inside import MONO, colours, heatmap, percent, shown, thousandths
 from lexviz.figures.lengths import PERPLEXITY, beyond
-from lexviz.figures.palette import BLUE, GREEN, LIMIT, ORANGE, REFERENCE, VIOLET
 from lexviz.figures.parts import line
 from lexviz.inside import Written
+from lexviz.palette import BLUE, CYAN, GREEN, LIMIT, ORANGE, REFERENCE, VIOLET
 
 # ---- perplexity by length ---------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ WITHOUT = {  # how the name of a mask begins: what it is called
     "sliding_window": "RoPE, sliding window",
 }
 BY_K, BY_CHOICE, BY_POSITIONS, TUNED = "how many", "chosen per", "positions", "RoPE given landmarks"
-SHADES_OF_K = {1: "#e3b78f", 2: "#d98d4b", 4: ORANGE, 8: "#7d3503"}
+LINES_OF_K = {1: (CYAN, "dot"), 2: (GREEN, "dashdot"), 4: (ORANGE, "solid"), 8: (VIOLET, "dash")}
 
 
 def without(about: dict) -> dict[str, dict[int, float]]:
@@ -56,7 +56,7 @@ def compared(recorded: dict, by: str) -> dict[str, tuple[dict[int, float], str, 
     """{what a line is called: ({length: perplexity}, colour, dash)}; what was not measured is left out."""
     about = recorded.get("landmark-0", {"results": {}})
     if by == BY_K:
-        lines = {f"k = {k}": (fetching(about, k), SHADES_OF_K[k], "solid") for k in SHADES_OF_K}
+        lines = {f"k = {k}": (fetching(about, k), *looks) for k, looks in LINES_OF_K.items()}
     elif by == BY_CHOICE:
         ways = (("head and token", ORANGE, "solid"), ("head", VIOLET, "dash"), ("token", GREEN, "dashdot"))
         lines = {f"per {choose}": (fetching(about, 4, choose), colour, dash) for choose, colour, dash in ways}

@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 from IPython import get_ipython
 from IPython.display import display
 
+from lexviz import palette
 from lexviz.explore import TEMPLATE
-from lexviz.figures import palette
 from lexviz.train import Entry, Settings
 
 RUNS = {"XPos": "xpos-0", "RoPE": "rope-0", "ALiBi": "alibi-0", "Sinusoidal": "sinusoidal-0"}  # that one may compare

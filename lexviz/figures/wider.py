@@ -16,12 +16,10 @@ import plotly.graph_objects as go
 from lexviz import masks
 from lexviz.figures import costs, reading
 from lexviz.figures.costs import BYTES, HEAD_DIM, HEADS
-from lexviz.figures.palette import BLUE, ORANGE
 from lexviz.figures.parts import line
-from lexviz.figures.reading import BLANK, GREY, PINK
 from lexviz.masks import Mask
+from lexviz.palette import BLANK, BLUE, CYAN, GREEN, GREY, LILAC, ORANGE, PINK
 
-GREEN, VIOLET, TEAL = "#4f9d6d", "#8083f8", "#2a9d9d"
 FEATURES = 4 * HEAD_DIM  # of Performers
 AVERAGES = 16  # that Mega keeps of each component
 NEIGHBOURS = 32  # that are fetched, as single tokens
@@ -214,7 +212,7 @@ MECHANISMS = {
         fetched=lambda n, h: before_the_block(h),
     ),
 }
-COLOURS = (BLUE, ORANGE, GREEN, VIOLET, PINK, TEAL)
+COLOURS = (BLUE, ORANGE, GREEN, LILAC, PINK, CYAN)
 DASHES = ("solid", "dash", "longdash", "dashdot", "dot", "longdashdot")
 
 

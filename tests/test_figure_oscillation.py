@@ -1,4 +1,4 @@
-"""What the figures of chapter 4 plot, against theory and naive numbers; what the chapter proves; the palette."""
+"""What the figures of chapter 4 plot, against theory and naive numbers; what the chapter proves."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import charts
 import naive
 from lexviz import theory
-from lexviz.figures import oscillation, palette
+from lexviz.figures import oscillation
 
 CHAPTER = charts.cells("04-oscillation-versus-decay")
 FIGURES = charts.made_in(CHAPTER, oscillation=oscillation)
@@ -250,48 +250,3 @@ def test_a_step_is_bounded_and_most_of_the_bound_is_the_fast_quarter(eighths, ga
     step = np.diff(theory.expected_score([n, n + 1], d, gamma, scale_base))[0]
     assert abs(step) <= (np.exp(n * xi) * (theta + abs(xi))).sum() + 1e-9
     assert theta[:eighths].sum() > 0.9 * theta.sum()
-
-
-# ---- the palette ------------------------------------------------------------------------------------------------
-
-COLOURS = {**palette.ENCODING, "limit": palette.LIMIT, "reference": palette.REFERENCE}
-
-
-def linear(colour):
-    """Red, green and blue as amounts of light."""
-    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-
-
-def contrast(*colours):
-    low, high = sorted(linear(colour) @ [0.2126, 0.7152, 0.0722] for colour in colours)
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
-@pytest.mark.parametrize("name", COLOURS)
-def test_a_colour_stands_out_from_the_page(name, page):
-    assert contrast(COLOURS[name], page) >= 3
-
-
-def lab(light):
-    """CIELAB, in which distance is about what the eye tells apart: above some 20 two lines are not taken for one."""
-    to_xyz = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
-    x, y, z = np.cbrt(np.maximum(to_xyz @ light / [0.9505, 1, 1.0888], 0.009))
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
-
-SIGHT = {  # Machado, Oliveira and Fernandes, 2009
-    "full colour": np.eye(3),
-    "no green": np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]),
-    "no red": np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]]),
-}
-
-
-@pytest.mark.parametrize("sight", SIGHT)
-def test_encodings_stay_apart_for_colour_blind_readers(sight):
-    seen = {name: lab(np.clip(SIGHT[sight] @ linear(colour), 0, 1)) for name, colour in palette.ENCODING.items()}
-    for one, other in itertools.combinations(seen, 2):
-        assert np.linalg.norm(seen[one] - seen[other]) > 18, (one, other)
-    assert len(set(zip(palette.ENCODING.values(), palette.DASH.values(), strict=True))) == 8
-    assert palette.DASH.keys() == palette.ENCODING.keys()
