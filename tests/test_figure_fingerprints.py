@@ -280,6 +280,6 @@ def test_links_in_the_text_name_states_of_the_figure():
 
 
 def test_colours_and_dashes_are_those_of_the_palette():
-    assert all(fingerprints.COLOUR[name] and fingerprints.DASH[name] for name in NAMES)
-    looks = [(fingerprints.COLOUR[name], fingerprints.DASH[name]) for name in NAMES]
+    assert all(fingerprints.COLOUR[name] and fingerprints.DASHES[name] for name in NAMES)
+    looks = [(fingerprints.COLOUR[name], fingerprints.DASHES[name]) for name in NAMES]
     assert all(one != other for one, other in itertools.combinations(looks, 2))

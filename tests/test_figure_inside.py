@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from charts import cells, numbers, printed, trace
 from lexviz import corpus, evaluate, explore, inside, masks, runs, theory
 from lexviz.figures import inside as figures
+from lexviz.figures.weights import shown
 
 NAMES = ("RoPE", "XPos", "ALiBi")
 READINGS = (figures.SHORT, figures.PLAIN, figures.BLOCKS)
@@ -53,7 +54,7 @@ def test_a_map_and_all_maps_in_thousandths(reading):
 
 
 def test_every_byte_has_one_sign_that_can_be_seen_and_turns_nothing_round():
-    signs = figures.shown(range(256))
+    signs = shown(range(256))
     assert [len(sign) for sign in signs] == [1] * 256
     assert all(
         sign.isprintable() and unicodedata.bidirectional(sign) not in ("R", "AL", "RLO", "RLE") for sign in signs
@@ -115,7 +116,7 @@ def test_a_part_is_exact_and_blank_where_nothing_can_be_seen(blocks, back):
             assert z[row, column] == round(1000 * pair(m, n) / 4)
         assert found.text[row][column].endswith(f"at {n:,}")
     assert found.x[0] == start
-    assert made.layout.xaxis.ticktext[5] == figures.shown(TEXT)[start + 5]
+    assert made.layout.xaxis.ticktext[5] == shown(TEXT)[start + 5]
 
 
 @settings(max_examples=30)
@@ -135,7 +136,7 @@ def test_the_text_is_shaded_by_the_row_of_the_map(at, blocks):
     drawn = trace(made, "text")
     characters = {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True)}
     for i in range(512):
-        assert characters.get(divmod(i, 32), " ") == figures.shown(TEXT)[first + i]
+        assert characters.get(divmod(i, 32), " ") == shown(TEXT)[first + i]
     frame = made.layout.shapes[0]
     assert (round(frame.y0 + 0.5), round(frame.x0 + 0.5)) == divmod(at - first, 32)
     said = {name: value for name, value, _ in readouts}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import naive_landmark
 from charts import cells, numbers, printed, trace
 from lexviz import explore
-from lexviz.figures import inside
 from lexviz.figures import landmarks as figures
+from lexviz.figures.weights import shown
 from lexviz.landmark import Fetched, grouped_softmax
 
 RNG = np.random.default_rng(0)
@@ -72,8 +72,8 @@ def test_maps_are_drawn_block_by_block_and_their_far_parts_told(n):
     lower = np.tril(np.ones((n, n), dtype=bool))
     assert np.isnan(z[~lower]).all()
     assert z[lower] == pytest.approx(1000 * of[1, 2][lower], abs=0.5)
-    shown = inside.shown(TEXT)
-    assert trace(made, "map").x[3] == f"3 {''.join(shown[45:60])}"
+    signs = shown(TEXT)
+    assert trace(made, "map").x[3] == f"3 {''.join(signs[45:60])}"
     step = n // 16
     small = np.array(trace(made, "all heads").z, dtype=float)
     part = of[3, 0, -step:, :step]
@@ -111,7 +111,7 @@ def test_a_text_is_shaded_by_weight_and_each_block_has_its_gate(at, shade):
     assert (round(frame.y0 + 0.5), round(frame.x0 + 0.5)) == divmod(at, 15)
     drawn = trace(made, "text")
     characters = {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True)}
-    assert all(characters.get(divmod(i, 15), " ") == inside.shown(text)[i] for i in range(240))
+    assert all(characters.get(divmod(i, 15), " ") == shown(text)[i] for i in range(240))
 
 
 def fetched(count, k, queries, seed=0):
@@ -161,11 +161,11 @@ def test_what_is_retrieved_is_drawn_slot_by_slot(k, query):
         assert np.isnan(z[i, seen:]).all()
     drawn = trace(made, "text")
     characters = {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True)}
-    shown = inside.shown(TEXT)
+    signs = shown(TEXT)
     for i, b in enumerate([*blocks, *local]):
         for j in range(15):
             seen = b >= 0 and not np.isnan(z[i, j])
-            assert characters.get((i, j), " ") == (shown[15 * b + j] if seen else " ")
+            assert characters.get((i, j), " ") == (signs[15 * b + j] if seen else " ")
     assert len(made.layout.shapes) == (query % 16 < 15)  # a landmark is no byte that a frame could stand around
     said = {name: value for name, value, _ in readouts}
     assert said["fetched"] == ", ".join(str(b) for b in blocks if b >= 0)

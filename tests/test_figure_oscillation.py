@@ -51,46 +51,6 @@ def test_a_kernel_may_ask_for_values_between(figure):
     assert [trace.name for trace in made.data] == [trace.name for trace in figure.state(**figure.first)[0].data]
 
 
-# ---- which distances are drawn ----------------------------------------------------------------------------------
-
-
-@given(st.lists(st.floats(-10, 10), min_size=3, max_size=400).map(np.array), st.booleans(), st.integers(2, 250))
-def test_few_keeps_true_distances_and_the_extremes(curve, log, points):
-    last, first = len(curve) - 1, int(log)
-    n = oscillation.few(last, curve, log, points)
-    assert len(n) <= points
-    assert first <= n[0]
-    assert n[-1] <= last
-    assert np.all(np.diff(n) > 0)
-    assert curve[n].min() == curve[first:].min()
-    assert curve[n].max() == curve[first:].max()
-    if last - first < points:
-        assert len(n) == last - first + 1
-
-
-def test_no_swing_is_lost_between_the_points():
-    """A cosine as fast as any has its full height in every stretch that holds a turn."""
-    curve = np.cos(np.arange(16385))
-    n = oscillation.few(16384, curve)
-    for start in range(0, 16000, 500):
-        part = curve[n[(start <= n) & (n < start + 500)]]
-        assert part.max() > 0.99
-        assert part.min() < -0.99
-
-
-@pytest.mark.parametrize("head_dim", [32, 64, 128])
-@pytest.mark.parametrize("last", [2048, 16384])
-@pytest.mark.parametrize("log", [False, True])
-def test_xpos_loses_little_at_the_points_of_rope(head_dim, last, log):
-    n = np.arange(last + 1)
-    rope, xpos = (theory.expected_score(n, head_dim, gamma) for gamma in (None, 0.4))
-    drawn = oscillation.few(last, rope, log)
-    for low, high in itertools.pairwise(oscillation._stretches(int(log), last, 250)):
-        inside = drawn[(low <= drawn) & (drawn < high)]
-        assert xpos[low:high].max() - xpos[inside].max() < 0.02 * head_dim
-        assert xpos[inside].min() - xpos[low:high].min() < 0.02 * head_dim
-
-
 # ---- oscillation and decay --------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ import torch
 
 from charts import cells, numbers, printed, runs_like, trace
 from lexviz import corpus, explore, paper, runs
-from lexviz.figures import inside
 from lexviz.figures import retrieving as figures
+from lexviz.figures.weights import shown
 from lexviz.inside import Written
 
 RNG = np.random.default_rng(0)
@@ -106,8 +106,8 @@ def test_what_is_fetched_for_a_digit_is_framed_and_shaded_in_the_text(block, row
         drawn = trace(made, "text")
         characters = {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True)}
         text = bytes(of.asked.document[: of.asked.start].tolist()) + b"12345"[: digit - 1]
-        assert [characters.get(divmod(i, row), " ") for i in range(len(text))] == inside.shown(text)
-        assert len(characters) == len([c for c in inside.shown(text) if c != " "])
+        assert [characters.get(divmod(i, row), " ") for i in range(len(text))] == shown(text)
+        assert len(characters) == len([c for c in shown(text) if c != " "])
         framed = set()
         for frame, wanted in (("fetched", np.repeat(fetched, block)), ("the key", None), ("read last", None)):
             x, y = (np.array(trace(made, frame)[i]).reshape(-1, 6) for i in "xy")

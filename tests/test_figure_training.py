@@ -40,17 +40,6 @@ def test_a_trailing_mean_is_of_the_value_and_those_before(values, width):
     assert training.trailing(np.array(values), width) == pytest.approx(expected, abs=1e-9)
 
 
-@given(st.integers(0, 5000))
-def test_few_points_have_both_ends_and_equal_distances(count):
-    drawn = training.few(count)
-    assert len(drawn) == min(count, training.POINTS)
-    if count:
-        assert drawn[0] == 0
-        assert drawn[-1] == count - 1
-        assert len(set(np.diff(drawn))) <= 2
-        assert np.all(np.diff(drawn) > 0)
-
-
 @given(st.integers(0, 30), st.integers(0, 12))
 def test_bytes_are_counted_step_by_step(steps, short):
     of = Settings(batch=3, length=7, steps=30, short_steps=short, short_length=5, short_batch=2)

@@ -11,12 +11,20 @@ import plotly.graph_objects as go
 
 from lexviz import masks
 from lexviz.attention import RUN
+from lexviz.figures.parts import TENS, digits, line
 from lexviz.masks import Mask
 from lexviz.palette import BLUE, GREEN, GREY, LILAC, ORANGE
 
 HEADS, HEAD_DIM, BYTES = 4, 32, 4
 MEASURED_BLOCK = 128
 LENGTHS = tuple(2**e for e in range(8, 17))
+TOKENS = {  # the axis of these lengths
+    "type": "log",
+    "title": "tokens",
+    "tickvals": [256, 1024, 4096, 16384, 65536],
+    "ticktext": ["256", "1k", "4k", "16k", "64k"],
+    "range": np.log10([220, 76_000]).tolist(),
+}
 
 # name, as in the recorded benchmark: its mask
 MECHANISMS = {
@@ -114,46 +122,22 @@ def of(cpu: dict, cuda: dict | None = None):
             else np.array([operations(name, length, block) for length in LENGTHS]) / rate(cpu, name)
             for name in MECHANISMS
         }
-        traces = []
+        traces, told = [], "%{x:,} tokens: %{y:.3g}"
         for name, y in lines.items():
-            style = {"legendgroup": name, "hovertemplate": f"%{{x:,}} tokens: %{{y:.3g}}<extra>{name}</extra>"}
-            line = {"color": COLOUR[name], "dash": DASH[name], "width": 2}
-            y = y / n if per_token else y
-            traces.append({"type": "scatter", "mode": "lines", "name": name, "x": n, "y": y, "line": line} | style)
+            drawn = y / n if per_token else y
+            traces.append(line(name, n, drawn, COLOUR[name], DASH[name], hover=told, legendgroup=name))
         for recorded, symbol, where in ((cpu, "circle", "CPU"), (cuda, "diamond-open", "GPU")):
             for name in MECHANISMS if recorded else ():
                 x, y = measured(recorded, name, quantity, per_token)
-                marker = {"color": COLOUR[name], "symbol": symbol, "size": 8}
-                traces.append(
-                    {
-                        "type": "scatter",
-                        "mode": "markers",
-                        "name": f"{name}, {where}",
-                        "x": x,
-                        "y": y,
-                        "marker": marker,
-                        "showlegend": False,
-                        "legendgroup": name,
-                        "hovertemplate": f"%{{x:,}} tokens: %{{y:.3g}}<extra>{name}, {where}</extra>",
-                    }
-                )
+                points = {"mode": "markers", "marker": {"symbol": symbol, "size": 8}}
+                same = {"legendgroup": name, "showlegend": False}
+                traces.append(line(f"{name}, {where}", x, y, COLOUR[name], hover=told, **points, **same))
         title = f"{axis} a token" if per_token else axis
-        ticks = [256, 1024, 4096, 16384, 65536]
-        layout = {
-            "xaxis": {
-                "type": "log",
-                "title": "tokens",
-                "tickvals": ticks,
-                "ticktext": ["256", "1k", "4k", "16k", "64k"],
-                "range": np.log10([220, 76_000]),
-            },
-            "yaxis": {"type": "log", "title": title, "exponentformat": "power", "dtick": 1},
-            "height": 460,
-        }
+        layout = {"xaxis": TOKENS, "yaxis": {**TENS, "title": title}, "height": 460}
         unit, size = units[per_token]
         far = {name: y[-1] / (n[-1] if per_token else 1) for name, y in lines.items()}
         return go.Figure(traces, layout), [
-            (f"at 64k tokens, {name}", float(f"{value / size:.3g}"), unit) for name, value in far.items()
+            (f"at 64k tokens, {name}", digits(value / size), unit) for name, value in far.items()
         ]
 
     return costs

@@ -12,7 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import palette, paper
-from lexviz.figures.lengths import BLOCKS, beyond, heights, perplexities_of, stretches_of
+from lexviz.figures.lengths import BLOCKS, perplexities_of, stretches_of
+from lexviz.figures.parts import TENS, band, beyond, heights, line
 from lexviz.figures.training import trailing
 
 RUNS = {  # encodings, the paper's four first, and how the names of their runs begin
@@ -100,26 +101,17 @@ def curves(x, values: dict[str, Iterable], hover: str, mode: str = "lines", **mo
     traces = []
     for name, rows in values.items():
         rows, at = np.array(list(rows)), x[name] if isinstance(x, dict) else x
+        same = {"legendgroup": name, **more}
         if len(rows) > 1:
-            around = {"x": np.concatenate([at, at[::-1]]), "y": np.concatenate([rows.min(0), rows.max(0)[::-1]])}
-            looks = {"fill": "toself", "fillcolor": COLOUR[name], "opacity": 0.22, "line": {"width": 0}}
-            hidden = {"showlegend": False, "hoverinfo": "skip", "legendgroup": name, "mode": "lines"}
-            traces.append({"type": "scatter", "name": f"{name}, spread"} | around | looks | hidden | more)
-        traces.append(line(name, at, rows.mean(0), hover, mode=mode) | more)
+            traces.append(band(f"{name}, spread", at, rows.min(0), rows.max(0), COLOUR[name], **same))
+        traces.append(line(name, at, rows.mean(0), COLOUR[name], DASH[name], 2.2, hover, mode=mode, **same))
     return traces
 
 
-def line(name: str, x, y, hover: str, **more) -> dict:
-    """An encoding's line, in its colour."""
-    looks = {"color": COLOUR[name], "dash": DASH[name], "width": 2.2}
-    told = {"legendgroup": name, "hovertemplate": f"{hover}<extra>{name}</extra>"}
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks} | told | more
-
-
-def thin(name: str, also: str, drawn: bool) -> dict:
-    """What makes of an encoding's line one that it is to be compared with; not drawn where both would be the same."""
-    looks = {"color": COLOUR[name], "dash": "dot", "width": 1}
-    return {"name": f"{name}, {also}", "line": looks, "showlegend": False, "mode": "lines", "opacity": float(drawn)}
+def thin(name: str, also: str, x, y, hover: str, drawn: bool, **more) -> dict:
+    """A line that an encoding's own is to be compared with; not drawn where both would be the same."""
+    same = {"legendgroup": name, "showlegend": False, "opacity": float(drawn), **more}
+    return line(f"{name}, {also}", x, y, COLOUR[name], "dot", 1, hover, **same)
 
 
 def said(values: Iterable, digits: int = 2) -> str:
@@ -204,7 +196,7 @@ def _panel(found: dict[str, list], axis: str, drawn: bool, **more) -> list[dict]
     x, values = ({name: pair[i] for name, pair in chosen.items()} for i in (0, 1))
     traces = curves(x, values, hover, mode="lines+markers", **where)
     for name, ((at, rows), _) in found.items():
-        traces.append(line(name, at, rows.mean(0), hover) | where | thin(name, "no blocks", drawn))
+        traces.append(thin(name, "no blocks", at, rows.mean(0), hover, drawn, **where))
     return traces
 
 
@@ -414,7 +406,7 @@ def resolution(recorded: dict):
         traces = curves(layers, drawn, hover, mode="lines+markers")
         for name, at in every.items():
             rows = np.maximum(at["256 bytes"].mean((0, 2)), LEAST)
-            traces.append(line(name, layers, rows, hover) | thin(name, "256 bytes", far))
+            traces.append(thin(name, "256 bytes", layers, rows, hover, far))
         points, theirs, titles = resolution_and_perplexities(recorded, far, blocks), {}, ("resolution", "perplexity")
         if show == CHANGE:
             points, theirs = resolution_and_growth(recorded, blocks), paper_resolution_and_growth(blocks)
@@ -425,8 +417,8 @@ def resolution(recorded: dict):
         ends = [np.log10([0.8 * min(of), 1.25 * max(of)]).tolist() for of in zip(*pairs, strict=True)]
         layout = {
             "xaxis": {"tickvals": layers.tolist(), "title": "layer", "anchor": "y"},
-            "yaxis": {"title": "resolution", "type": "log", "domain": [0.56, 1], "anchor": "x", "dtick": 1}
-            | {"range": np.log10([LEAST / 1.5, 1]).tolist(), "exponentformat": "power"},
+            "yaxis": {**TENS, "title": "resolution", "domain": [0.56, 1], "anchor": "x"}
+            | {"range": np.log10([LEAST / 1.5, 1]).tolist()},
             "xaxis2": {"title": titles[0], "type": "log", "range": ends[0], "anchor": "y2"}
             | {"tickvals": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3]},
             "yaxis2": {"title": titles[1], "type": "log", "range": ends[1], "domain": [0, 0.4], "anchor": "x2"}

@@ -15,7 +15,9 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from lexviz import attention, masks, palette, positions
+from lexviz import attention, masks, positions
+from lexviz.figures.parts import BARE, below, line, panels
+from lexviz.palette import BLUE, DASH, ENCODING, INK, LIMIT, ORANGE, PALE, REFERENCE, SKY, tint
 from lexviz.positions import PositionEncoding
 
 WIDTH = 64  # of an embedding, and of each head
@@ -25,8 +27,8 @@ SIZE = 64  # positions that Learned knows
 TOKENS = 40  # of a map
 ALONE = math.sqrt(WIDTH)  # the score of two equal vectors without positions
 NAMES = ("none", "Sinusoidal", "Learned", "Shaw", "T5", "RoPE", "ALiBi", "XPos")
-COLOUR = {"none": palette.ENCODING["NoPosition"], **palette.ENCODING}
-DASH = {"none": palette.DASH["NoPosition"], **palette.DASH}
+COLOUR = {"none": ENCODING["NoPosition"], **ENCODING}
+DASHES = {"none": DASH["NoPosition"], **DASH}
 
 
 def dice(*shape: int, seed: int = 0) -> Tensor:
@@ -96,7 +98,7 @@ def fingerprint(by: PositionEncoding, vectors: str = "equal", shift: int = 0) ->
 
 # ---- fingerprints -----------------------------------------------------------------------------------------------
 
-SCALE = [[0, palette.BLUE], [0.5, palette.PALE], [1, palette.ORANGE]]  # less, nothing added, more
+SCALE = [[0, BLUE], [0.5, PALE], [1, ORANGE]]  # less, nothing added, more
 STRONG = 6  # the ends of the colours
 SHIFTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 
@@ -124,7 +126,7 @@ def of_my_own(mine: PositionEncoding):
         The band holds all pairs of a distance, the line is their mean, the dotted line the mean before all tokens moved
         by the chosen shift.
         """
-        return _fingerprint(mine, vectors, shift, palette.LIMIT)
+        return _fingerprint(mine, vectors, shift, LIMIT)
 
     return my_encoding
 
@@ -136,8 +138,6 @@ def _fingerprint(by: PositionEncoding, vectors: str, shift: int, colour: str):
     low, high, mean = (np.array([of(d) if len(d) else np.nan for d in diagonals]) for of in (np.min, np.max, np.mean))
     unmoved = np.array([np.diagonal(before, -n).mean() for n in distance])
     known = ~np.isnan(here)
-    line = {"color": colour, "width": 0}
-    lower = {"xaxis": "x2", "yaxis": "y2", "x": distance, "type": "scatter", "mode": "lines"}
     traces = [
         {
             "type": "heatmap",
@@ -149,39 +149,19 @@ def _fingerprint(by: PositionEncoding, vectors: str, shift: int, colour: str):
             "colorbar": {"thickness": 10, "len": 0.35, "y": 0.71, "tickvals": [-6, -3, 0, 3, 6]},
             "hovertemplate": "query %{y}, key %{x}: %{z:.2f}<extra></extra>",
         },
-        lower | {"name": "lowest", "y": _rounded(low), "line": line, "showlegend": False, "hoverinfo": "skip"},
-        lower
-        | {
-            "name": "all pairs",
-            "y": _rounded(high),
-            "line": line,
-            "fill": "tonexty",
-            "fillcolor": palette.tint(colour, 0.25),
-        }
-        | {"hoverinfo": "skip"},
-        lower
-        | {
-            "name": "before the move",
-            "y": _rounded(unmoved),
-            "line": {"color": palette.REFERENCE, "width": 1.5, "dash": "dot"},
-        }
-        | {"hoverinfo": "skip"},
-        lower
-        | {"name": "mean", "y": _rounded(mean), "line": {"color": colour, "width": 2}}
-        | {"hovertemplate": "distance %{x}: %{y:.2f}<extra></extra>"},
+        *below(
+            line("lowest", distance, _rounded(low), colour, width=0, showlegend=False),
+            line("all pairs", distance, _rounded(high), colour, width=0, fill="tonexty", fillcolor=tint(colour, 0.25)),
+            line("before the move", distance, _rounded(unmoved), REFERENCE, "dot", 1.5),
+            line("mean", distance, _rounded(mean), colour, hover="distance %{x}: %{y:.2f}"),
+        ),
     ]
-    square = {"constrain": "domain", "showgrid": False, "zeroline": False}
+    square = {**BARE, "constrain": "domain"}
     layout = {
         "height": 640,
-        "xaxis": {"title": "key", "range": [-0.5, TOKENS - 0.5], "anchor": "y", **square},
-        "yaxis": {
-            "title": "query",
-            "range": [TOKENS - 0.5, -0.5],
-            "domain": [0.42, 1],
-            "scaleanchor": "x",
-            "anchor": "x",
-            **square,
-        },
+        "xaxis": {**square, "title": "key", "range": [-0.5, TOKENS - 0.5], "anchor": "y"},
+        "yaxis": {**square, "title": "query", "range": [TOKENS - 0.5, -0.5], "anchor": "x", "scaleanchor": "x"}
+        | {"domain": [0.42, 1]},
         "xaxis2": {"title": "distance m - n", "range": [0, TOKENS - 1], "anchor": "y2"},
         "yaxis2": {"title": "added", "domain": [0, 0.25], "range": [-9, 14], "anchor": "x2"},
         "legend": {"y": 0.26, "yanchor": "bottom"},
@@ -251,33 +231,31 @@ def who_is_heard(length, head):
     lies beyond. Learned is left out: it has no vector there. The slope of ALiBi and the numbers of T5 belong to the
     chosen head of eight.
     """
-    n, above, below, unseen = drawn(length), [], [], []
+    n, scored, shared, unseen = drawn(length), [], [], []
     for name in NAMES:
         if name == "Learned":
             continue
         s = last_scores(encoding(name), "equal", length)[head - 1]
         weight = weights(s)
-        line = {"color": COLOUR[name], "dash": DASH[name], "width": 1.8}
-        common = {"type": "scatter", "mode": "lines", "name": name, "x": n, "line": line, "legendgroup": name}
+        looks, group = (COLOUR[name], DASHES[name], 1.8), {"legendgroup": name}
         added = _rounded((s[n - 1] - ALONE).clip(-14, 14))
-        above.append(common | {"y": added, "hovertemplate": "%{x:,}: %{y:.2f}" + f"<extra>{name}</extra>"})
-        hover = "nearest %{x:,}: %{y:.0%}" + f"<extra>{name}</extra>"
-        below.append(common | {"y": weight.cumsum()[n - 1], "hovertemplate": hover, "showlegend": False})
+        scored.append(line(name, n, added, *looks, "%{x:,}: %{y:.2f}", **group))
+        share = weight.cumsum()[n - 1]
+        shared.append(line(name, n, share, *looks, "nearest %{x:,}: %{y:.0%}", **group, showlegend=False))
         unseen.append((f"beyond, {name}", f"{weight[TRAINED:].sum():.0%}", ""))
-    limit = {"type": "scatter", "mode": "lines", "line": {"color": palette.LIMIT, "width": 1.5}, "hoverinfo": "skip"}
-    edge = {"x": [TRAINED, TRAINED], "name": "trained", "legendgroup": "trained"}
-    above.append(limit | edge | {"y": [-14, 14]})
-    below.append(limit | edge | {"y": [0, 1], "showlegend": False})
-    lower = [trace | {"xaxis": "x2", "yaxis": "y2"} for trace in below]
+    edge, group = ("trained", [TRAINED, TRAINED]), {"legendgroup": "trained"}
+    scored.append(line(*edge, [-14, 14], LIMIT, width=1.5, **group))
+    shared.append(line(*edge, [0, 1], LIMIT, width=1.5, **group, showlegend=False))
     ticks = {"type": "log", "range": [0, math.log10(LENGTHS[-1])], "tickvals": [1, 4, 16, 64, 256, 1024, 4096]}
-    layout = {
-        "height": 600,
-        "xaxis": {**ticks, "anchor": "y", "showticklabels": False},
-        "yaxis": {"title": "score added", "range": [-13, 13], "domain": [0.54, 1], "anchor": "x"},
-        "xaxis2": {**ticks, "anchor": "y2", "matches": "x", "title": "nearest keys"},
-        "yaxis2": {"title": "share", "range": [0, 1.03], "tickformat": ".0%", "domain": [0, 0.46], "anchor": "x2"},
-    }
-    return go.Figure([*above, *lower], layout), unseen
+    layout = panels(
+        x={**ticks, "showticklabels": False},
+        y={"title": "score added", "range": [-13, 13]},
+        x2={**ticks, "matches": "x", "title": "nearest keys"},
+        y2={"title": "share", "range": [0, 1.03], "tickformat": ".0%"},
+        height=600,
+        gap=0.08,
+    )
+    return go.Figure([*scored, *below(*shared)], layout), unseen
 
 
 @functools.cache
@@ -371,10 +349,10 @@ def table_one(length, shift, mask):
         "z": z,
         "zmin": 0,
         "zmax": 1,
-        "colorscale": [[0, palette.PALE], [1, palette.SKY]],
+        "colorscale": [[0, PALE], [1, SKY]],
         "showscale": False,
         "texttemplate": "%{z:.2f}",
-        "textfont": {"color": palette.INK},  # on the cells, which are light in both themes
+        "textfont": {"color": INK},  # on the cells, which are light in both themes
         "xgap": 3,
         "ygap": 3,
         "hovertemplate": "%{y}, %{x}: %{z:.2f}<extra></extra>",

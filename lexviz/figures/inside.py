@@ -3,9 +3,6 @@
 Nothing is run here. Each function takes what `lexviz.inside` and `lexviz.evaluate` have found, or a function that finds
 it, and gives the function that `lexviz.explore` takes. Encodings are found by name, "RoPE", "XPos" and "ALiBi"; layers
 and heads count from 1 where a reader sees them.
-
-Weights and shares are drawn in thousandths, rounded to whole ones: enough for the eye, and small on a page. Text is
-data: bytes are shown as characters, a newline as a sign of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,74 +10,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures.parts import line
-from lexviz.palette import BLUE, GREEN, LIMIT, MAUVE, ORANGE, REFERENCE, VIOLET, tint
+from lexviz.figures.parts import BARE, TENS, line, panels
+from lexviz.figures.weights import MONO, frame, heatmap, legend, letters, one_of_all, percent, shown, thousandths
+from lexviz.palette import BLUE, GREEN, LIMIT, ORANGE, REFERENCE, VIOLET
 
 TRAINED, BLOCK = 256, 128  # bytes: the models' training length, and the block of BCA
 PLAIN, BLOCKS = "2,048 bytes", "2,048 bytes, in blocks"
 SHORT = "256 bytes"
 
-# In these colours weights of a thousandth, a hundredth, a tenth and all differ, on a light page and on a dark one.
-SCALE = [
-    [0, tint(BLUE, 0.06)],
-    [0.002, tint(BLUE, 0.2)],
-    [0.01, tint(BLUE, 0.5)],
-    [0.1, BLUE],
-    [0.1001, MAUVE],
-    [1, ORANGE],
-]
-KEYS = {"1%": tint(BLUE, 0.5), "10%": BLUE, "all": ORANGE}
 LINES = ((BLUE, "solid"), (ORANGE, "dash"), (GREEN, "dot"), (VIOLET, "dashdot"))  # heads, or layers
-MONO = {"family": "ui-monospace, monospace"}
-
-
-def shown(text: Sequence[int]) -> list[str]:
-    r"""Bytes as characters, one each; a newline has a sign, and what cannot be printed another.
-
-    >>> "".join(shown(b"def f(x):\n\t"))
-    'def f(x):⏎□'
-    """
-    return [chr(byte) if 32 <= byte < 127 else "⏎" if byte == 10 else "□" for byte in text]
-
-
-def thousandths(weights: np.ndarray) -> np.ndarray:
-    """Weights as they are drawn."""
-    return np.round(1000 * weights)
-
-
-def heatmap(z, x, y, hover: str, **more) -> dict:
-    """A heatmap of weights in thousandths; nan is left blank."""
-    return {
-        "type": "heatmap",
-        "z": z,
-        "x": x,
-        "y": y,
-        "zmin": 0,
-        "zmax": 1000,
-        "colorscale": SCALE,
-        "showscale": False,
-        "hoverongaps": False,
-        "hovertemplate": f"{hover}<extra></extra>",
-    } | more
-
-
-def colours() -> list[dict]:
-    """Entries of the legend: what the colours of a map mean."""
-    common = {"type": "scatter", "mode": "markers", "x": [None], "y": [None]}
-    return [
-        common | {"name": name, "marker": {"symbol": "square", "size": 11, "color": colour}}
-        for name, colour in KEYS.items()
-    ]
-
-
-def percent(share: float) -> str:
-    """A share in whole per cent."""
-    return f"{100 * share:.0f}%"
-
 
 # ---- the whole map, in tiles ------------------------------------------------------------------------------------
 
-TILES, SMALL = 64, 16  # of the large map and of each small one, along a side
+TILES = 64  # of a map, along a side
 
 
 def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
@@ -101,34 +43,8 @@ def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
         characters = shown(text)
         begins = [f"{n:,} {''.join(characters[n : n + 14])}" for n in range(0, size * TILES, size)]
         hover = "queries from %{y}<br>keys from %{x}<br>%{z} thousandths"
-        small = mosaic(of)
-        across = small.shape[1]
-        traces = [
-            heatmap(seen(of[layer - 1, head - 1], of[layer - 1]), begins, begins, hover, name="map"),
-            heatmap(small, np.arange(across), np.arange(small.shape[0]), "", name="all heads", hoverinfo="skip")
-            | {"xaxis": "x2", "yaxis": "y2", "hovertemplate": None},
-            *colours(),
-        ]
-        ticks = list(range(0, TILES, TILES // 4))
-        axis = {"type": "category", "tickvals": ticks, "ticktext": [f"{n * size:,}" for n in ticks]}
-        axis |= {"showgrid": False, "zeroline": False, "constrain": "domain"}
-        names = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": ""}
-        centres = [(SMALL + 1) * i + SMALL / 2 - 0.5 for i in range(max(of.shape[:2]))]
-        left, top = (SMALL + 1) * (head - 1) - 1, (SMALL + 1) * (layer - 1) - 1
-        frame = {"type": "rect", "xref": "x2", "yref": "y2", "x0": left, "x1": left + SMALL + 1}
-        frame |= {"y0": top, "y1": top + SMALL + 1, "line": {"color": LIMIT, "width": 2}}
-        layout = {
-            "xaxis": {**axis, "title": "key", "range": [-0.5, TILES - 0.5], "anchor": "y"},
-            "yaxis": {**axis, "title": "query", "range": [TILES - 0.5, -0.5], "scaleanchor": "x", "anchor": "x"}
-            | {"domain": [0.45, 1]},
-            "xaxis2": {**names, "title": "head", "range": [-1.5, across + 0.5], "anchor": "y2"}
-            | {"tickvals": centres[: of.shape[1]], "ticktext": [str(n + 1) for n in range(of.shape[1])]},
-            "yaxis2": {**names, "title": "layer", "range": [small.shape[0] + 0.5, -1.5], "scaleanchor": "x2"}
-            | {"anchor": "x2", "domain": [0, 0.35]}
-            | {"tickvals": centres[: of.shape[0]], "ticktext": [str(n + 1) for n in range(of.shape[0])]},
-            "shapes": [frame],
-            "height": 760,
-        }
+        ticks = {n: f"{n * size:,}" for n in range(0, TILES, TILES // 4)}
+        traces, layout = one_of_all(of, layer, head, begins, ticks, hover)
         far = _far(of[layer - 1], TRAINED // size)
         return go.Figure(traces, layout), [
             (f"head {n + 1} of this layer, more than {TRAINED} bytes back", percent(share), "")
@@ -136,24 +52,6 @@ def maps(text: Sequence[int], found: dict[str, dict[str, np.ndarray]]):
         ]
 
     return attention_maps
-
-
-def seen(of: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """A map in thousandths, nan where no head of the layer looks: there the mask forbids it."""
-    return np.where(layer.any(0), thousandths(of), np.nan)
-
-
-def mosaic(of: np.ndarray) -> np.ndarray:
-    """All heads' maps, coarser, side by side with a gap between them: a row of maps for each layer."""
-    layers, heads, tiles, _ = of.shape
-    step = tiles // SMALL
-    coarse = of.reshape(layers, heads, SMALL, step, SMALL, step).mean(3).sum(-1)
-    z = np.full((layers * (SMALL + 1) - 1, heads * (SMALL + 1) - 1), np.nan)
-    for i in range(layers):
-        for j in range(heads):
-            here = np.s_[i * (SMALL + 1) :, j * (SMALL + 1) :]
-            z[here][:SMALL, :SMALL] = seen(coarse[i, j], coarse[i])
-    return z
 
 
 def _far(layer: np.ndarray, near: int) -> np.ndarray:
@@ -193,9 +91,9 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
             line("border", [start - 0.5, start + SIDE - 0.5], [border, border], LIMIT, showlegend=False),
-            *colours(),
+            *legend(),
         ]  # fmt: skip
-        axis = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": "", "tickangle": 0}
+        axis = {**BARE, "constrain": "domain", "ticks": "", "tickangle": 0}
         axis["tickfont"] = {**MONO, "size": 9}
         layout = {
             "xaxis": {**axis, "title": f"keys from byte {start:,} on", "range": [start - 0.5, start + SIDE - 0.5]}
@@ -247,27 +145,24 @@ def looks(text: Sequence[int], queries: dict[str, int], weights: Callable[[str, 
         drawn = [i for i, character in enumerate(characters) if character != " "]
         edges = np.arange(BLOCK, COLUMNS * ROWS, BLOCK) // COLUMNS - 0.5
         ends, gap = np.full((2, len(edges)), [[-0.5], [COLUMNS - 0.5]]), np.full(len(edges), np.nan)
+        across = np.stack((*ends, gap), 1).ravel()
         traces = [
             heatmap(
                 z.reshape(ROWS, COLUMNS), np.arange(COLUMNS), np.arange(ROWS), "", name="weights",
                 text=np.array(hover).reshape(ROWS, COLUMNS).tolist(),
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            line("border", np.stack((*ends, gap), 1).ravel(), np.repeat(edges, 3), REFERENCE, showlegend=False)
-            | {"line": {"color": REFERENCE, "width": 1}},
-            {"type": "scatter", "mode": "text", "name": "text", "x": x[drawn], "y": y[drawn], "hoverinfo": "skip"}
-            | {"text": [characters[i] for i in drawn], "textfont": {**MONO, "size": 12}, "showlegend": False},
+            line("border", across, np.repeat(edges, 3), REFERENCE, width=1, showlegend=False),
+            letters(x[drawn], y[drawn], [characters[i] for i in drawn]),
             line("256 bytes back", *_before(at - TRAINED - first), LIMIT, "dash"),
-            *colours(),
+            *legend(),
         ]  # fmt: skip
         row_of, column_of = divmod(at - first, COLUMNS)
-        frame = {"type": "rect", "x0": column_of - 0.5, "x1": column_of + 0.5, "y0": row_of - 0.5, "y1": row_of + 0.5}
-        axis = {"showgrid": False, "zeroline": False}
         layout = {
-            "xaxis": {**axis, "range": [-0.5, COLUMNS - 0.5], "showticklabels": False, "ticks": ""},
-            "yaxis": {**axis, "range": [ROWS - 0.5, -0.5], "tickvals": [0, 4, 8, 12]}
+            "xaxis": {**BARE, "range": [-0.5, COLUMNS - 0.5], "showticklabels": False, "ticks": ""},
+            "yaxis": {**BARE, "range": [ROWS - 0.5, -0.5], "tickvals": [0, 4, 8, 12]}
             | {"ticktext": [f"{first + COLUMNS * n:,}" for n in (0, 4, 8, 12)]},
-            "shapes": [frame | {"line": {"color": LIMIT, "width": 2}}],
+            "shapes": [frame(column_of - 0.5, row_of - 0.5)],
             "height": 520,
         }
         top = np.argsort(row)[::-1][:3]
@@ -327,20 +222,20 @@ def distances(scores: dict, shares: dict, resolution: Callable[[np.ndarray], np.
             traces.append(line(name, x2 + 1, drawn, colour, dash, hover="%{x:,.0f}: %{y:.2g}", **lower))
         every = [_grouped(found)[1] for found in scores[encoding].values()]
         low, high = max(LOWEST, min(v.min() for v in every)), max(v.max() for v in every)
-        edge = {"legendgroup": "trained", "line": {"color": LIMIT, "width": 1.5, "dash": "dash"}}
-        traces.append(line("training length", [TRAINED] * 2, [low, high], LIMIT, **edge))
-        lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **edge}
-        traces.append(line("training length", [TRAINED] * 2, [LEAST, 1], LIMIT, **lower))
+        looks, group = (LIMIT, "dash", 1.5), {"legendgroup": "trained"}
+        traces.append(line("training length", [TRAINED] * 2, [low, high], *looks, **group))
+        lower = {"xaxis": "x2", "yaxis": "y2", "showlegend": False, **group}
+        traces.append(line("training length", [TRAINED] * 2, [LEAST, 1], *looks, **lower))
         ticks = [1, 4, 16, 64, 256, 1024]
         axis = {"type": "log", "range": [0, np.log10(2048)], "tickvals": ticks, "tickformat": ","}
-        layout = {
-            "xaxis": {**axis, "anchor": "y", "showticklabels": False},
-            "yaxis": {"title": "mean score", "domain": [0.54, 1], "range": [low - 0.3, high + 0.3], "anchor": "x"},
-            "xaxis2": {**axis, "anchor": "y2", "matches": "x", "title": "distance + 1, bytes"},
-            "yaxis2": {"title": "mean weight", "type": "log", "domain": [0, 0.46], "range": np.log10([LEAST, 1])}
-            | {"anchor": "x2", "exponentformat": "power", "dtick": 2},
-            "height": 600,
-        }
+        layout = panels(
+            x={**axis, "showticklabels": False},
+            y={"title": "mean score", "range": [low - 0.3, high + 0.3]},
+            x2={**axis, "matches": "x", "title": "distance + 1, bytes"},
+            y2={**TENS, "title": "mean weight", "range": np.log10([LEAST, 1]).tolist(), "dtick": 2},
+            height=600,
+            gap=0.08,
+        )
         r, far = resolution(s), w[:, TRAINED:].sum(-1)
         heads = range(len(s))
         return go.Figure(traces, layout), [
@@ -387,9 +282,8 @@ def drift(found: dict[str, dict[str, np.ndarray]], moved: dict[str, np.ndarray])
             name = f"layer {layer}"
             y = np.maximum(of[layer], LOW)
             traces.append(line(name, x, y, colour, dash, hover="%{x:,}: %{y:.2g}", legendgroup=name))
-            level = line(name, x[[0, -1]], [max(reference[layer], LOW)] * 2, colour, "dot", hover="%{y:.2g}")
-            traces.append(level | {"showlegend": False, "legendgroup": name, "line": {"color": colour, "width": 1}})
-            traces[-1]["line"]["dash"] = "dot"
+            level, same = [max(reference[layer], LOW)] * 2, {"showlegend": False, "legendgroup": name}
+            traces.append(line(name, x[[0, -1]], level, colour, "dot", 1, "%{y:.2g}", **same))
         layout = {
             "xaxis": {"title": "place in the text, bytes", "range": [0, 2060], "tickvals": [256, 1024, 2048]}
             | {"tickformat": ","},

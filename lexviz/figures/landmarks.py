@@ -1,8 +1,7 @@
 """Chapters 10 and 11: the softmax in groups, taken apart; maps of a landmark model; what it retrieves, in the text.
 
 Nothing is run here. Each function takes what `lexviz.inside` or a `LandmarkCache` has found, and gives the function
-that `lexviz.explore` takes. Layers and heads count from 1 where a reader sees them, blocks from 0. Weights are drawn
-in thousandths, in the colours of `figures.inside`. Text is data: see `inside.shown`.
+that `lexviz.explore` takes. Layers and heads count from 1 where a reader sees them, blocks from 0.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures.inside import MONO, colours, heatmap, mosaic, percent, seen, shown, thousandths
+from lexviz.figures.parts import BARE
+from lexviz.figures.weights import frame, heatmap, legend, letters, one_of_all, percent, shown, thousandths
 from lexviz.landmark import Fetched
 from lexviz.palette import BLANK, BLUE, GREEN, GREY, LIMIT, ORANGE, tint
 
@@ -128,36 +128,9 @@ def maps(text: Sequence[int], found: dict[str, np.ndarray], block: int = 15):
         n = of.shape[-1]
         characters = shown(text)
         named = [f"{b} {''.join(characters[block * b : block * b + block])}" for b in range(n)]
-        small = mosaic(of)
-        across = small.shape[1]
-        traces = [
-            heatmap(
-                seen(of[layer - 1, head - 1], of[layer - 1]), named, named,
-                "from %{y}<br>to %{x}<br>%{z} thousandths", name="map",
-            ),
-            heatmap(small, np.arange(across), np.arange(small.shape[0]), "", name="all heads", hoverinfo="skip")
-            | {"xaxis": "x2", "yaxis": "y2", "hovertemplate": None},
-            *colours(),
-        ]  # fmt: skip
-        ticks = list(range(0, n, n // 4))
-        axis = {"type": "category", "tickvals": ticks, "ticktext": [str(b) for b in ticks]}
-        axis |= {"showgrid": False, "zeroline": False, "constrain": "domain"}
-        plain = {"showgrid": False, "zeroline": False, "constrain": "domain", "ticks": ""}
-        centres = [17 * i + 7.5 for i in range(max(of.shape[:2]))]
-        left, top = 17 * (head - 1) - 1, 17 * (layer - 1) - 1
-        frame = {"type": "rect", "xref": "x2", "yref": "y2", "x0": left, "x1": left + 17, "y0": top, "y1": top + 17}
-        layout = {
-            "xaxis": {**axis, "title": "block of the key", "range": [-0.5, n - 0.5], "anchor": "y"},
-            "yaxis": {**axis, "title": "block of the query", "range": [n - 0.5, -0.5], "scaleanchor": "x"}
-            | {"anchor": "x", "domain": [0.45, 1]},
-            "xaxis2": {**plain, "title": "head", "range": [-1.5, across + 0.5], "anchor": "y2"}
-            | {"tickvals": centres[: of.shape[1]], "ticktext": [str(i + 1) for i in range(of.shape[1])]},
-            "yaxis2": {**plain, "title": "layer", "range": [small.shape[0] + 0.5, -1.5], "scaleanchor": "x2"}
-            | {"anchor": "x2", "domain": [0, 0.35]}
-            | {"tickvals": centres[: of.shape[0]], "ticktext": [str(i + 1) for i in range(of.shape[0])]},
-            "shapes": [frame | {"line": {"color": LIMIT, "width": 2}}],
-            "height": 760,
-        }
+        hover = "from %{y}<br>to %{x}<br>%{z} thousandths"
+        traces, layout = one_of_all(of, layer, head, named, {b: str(b) for b in range(0, n, n // 4)}, hover)
+        layout["xaxis"]["title"], layout["yaxis"]["title"] = "block of the key", "block of the query"
         own, far = own_and_far(of[layer - 1])
         return go.Figure(traces, layout), [
             (f"head {i + 1}: own block, {BACK} or more back", f"{percent(own[i])}, {percent(far[i])}", "")
@@ -200,7 +173,7 @@ def gates(text: Sequence[int], rows: dict[str, np.ndarray], block: int = 15):
         labels = [str(b) for b in range(size)]
         traces, layout = _text_in_rows(text, places, z, share, bars, labels, "block")
         y, x = divmod(n - 1, block)
-        layout["shapes"] = [_frame(x, y)]
+        layout["shapes"] = [frame(x - 0.5, y - 0.5)]
         low = np.argsort(share[:own])[::-1][:2] if own > 1 else np.zeros(2, dtype=int)
         return go.Figure(traces, layout), [
             ("the own block", percent(share[own]), ""),
@@ -217,16 +190,13 @@ def _text_in_rows(text, places, z, share, bars, labels, title) -> tuple[list[dic
     spots = [(i, j, characters[places[i, j]]) for i in range(rows) for j in range(columns) if places[i, j] >= 0]
     spots = [spot for spot in spots if spot[2] != " "]
     traces = [
-        heatmap(
-            thousandths(z), np.arange(columns), np.arange(rows), "%{z} thousandths", name="weights",
-        ),
-        {"type": "scatter", "mode": "text", "name": "text", "x": [j for _, j, _ in spots], "y": [i for i, *_ in spots]}
-        | {"text": [c for *_, c in spots], "textfont": {**MONO, "size": 12}, "hoverinfo": "skip", "showlegend": False},
+        heatmap(thousandths(z), np.arange(columns), np.arange(rows), "%{z} thousandths", name="weights"),
+        letters([j for _, j, _ in spots], [i for i, *_ in spots], [c for *_, c in spots]),
         {"type": "bar", "orientation": "h", "name": "whole block", "x": share, "y": np.arange(rows), "marker": bars}
         | {"xaxis": "x2", "hovertemplate": "%{x:.3f}<extra></extra>", "showlegend": False},
-        *colours(),
-    ]  # fmt: skip
-    axis = {"showgrid": False, "zeroline": False, "ticks": ""}
+        *legend(),
+    ]
+    axis = {**BARE, "ticks": ""}
     layout = {
         "xaxis": {**axis, "range": [-0.5, columns - 0.5], "showticklabels": False, "domain": [0, 0.74]},
         "yaxis": {**axis, "range": [rows - 0.5, -0.5], "title": title}
@@ -237,11 +207,6 @@ def _text_in_rows(text, places, z, share, bars, labels, title) -> tuple[list[dic
         "bargap": 0.3,
     }
     return traces, layout
-
-
-def _frame(x: float, y: float) -> dict:
-    ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
-    return {"type": "rect", **ends, "line": {"color": LIMIT, "width": 2}}
 
 
 # ---- what is retrieved ------------------------------------------------------------------------------------------
@@ -284,7 +249,8 @@ def retrieval(
         bars = {"color": [OWN if i < slots else FIRST for i in range(len(rows))]}
         below, layout = _text_in_rows(text, places, z, share, bars, labels, "")
         layout |= _over(layout["yaxis"], count, k, len(rows))
-        layout["shapes"] = [_frame(query % size, len(rows) - 1)] if query % size < block else []
+        x, y = query % size, len(rows) - 1
+        layout["shapes"] = [frame(x - 0.5, y - 0.5)] if x < block else []
         return go.Figure([*traces, *below], layout), [
             ("fetched", ", ".join(str(b) for b in blocks if b >= 0), ""),
             ("they get", percent(shares.sum()), ""),
@@ -311,18 +277,11 @@ def _slots(blocks: np.ndarray, count: int, k: int) -> list[dict]:
     z = np.array([[1.0] * (k + 1), [1.0 if b >= 0 else 0.0 for b in blocks]])
     flat = [[0, BLANK], [1, tint(ORANGE, 0.35)]]
     cells = {"type": "heatmap", "z": z, "x": np.arange(k + 1), "y": [0, 1], "colorscale": flat, "zmin": 0, "zmax": 1}
-    cells |= {
-        "showscale": False,
-        "xgap": 3,
-        "ygap": 3,
-        "hoverinfo": "skip",
-        "name": "slots",
-        "xaxis": "x4",
-        "yaxis": "y4",
-    }
+    cells |= {"showscale": False, "xgap": 3, "ygap": 3, "hoverinfo": "skip", "name": "slots"}
     x, y, text = [*range(k + 1)] * 2, [0] * (k + 1) + [1] * (k + 1), scored + read
     names = {"type": "scatter", "mode": "text", "name": "blocks", "x": x, "y": y, "text": text, "hoverinfo": "skip"}
-    return [cells, names | {"xaxis": "x4", "yaxis": "y4", "textfont": {"size": 12}, "showlegend": False}]
+    names |= {"textfont": {"size": 12}, "showlegend": False}
+    return [trace | {"xaxis": "x4", "yaxis": "y4"} for trace in (cells, names)]
 
 
 def _over(yaxis: dict, count: int, k: int, rows: int) -> dict:
@@ -332,7 +291,7 @@ def _over(yaxis: dict, count: int, k: int, rows: int) -> dict:
     top = 1 - np.array([0, heights[0] + gap, heights[:2].sum() + 2 * gap]) / whole
     bottom = np.clip(top - heights / whole, 0, 1)
     scores, slots, text = ([float(low), float(high)] for low, high in zip(bottom, top, strict=True))
-    bare = {"showgrid": False, "ticks": "", "zeroline": False}
+    bare = {**BARE, "ticks": ""}
     return {
         "yaxis": {**yaxis, "domain": text},
         "xaxis3": {"title": "block", "range": [-1, count], "anchor": "y3", "zeroline": False},

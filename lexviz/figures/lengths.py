@@ -9,7 +9,8 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import palette
+from lexviz.figures.parts import PERPLEXITY, beyond, digits, heights, line
+from lexviz.palette import ENCODING, REFERENCE
 
 RUNS = {"RoPE": "rope-0", "XPos": "xpos-0"}  # the two that these figures show: one seed each
 NO_CHANGE = 1e-12  # of `changes`: below it there is only rounding
@@ -61,33 +62,10 @@ def stretches_of(about: dict, blocks: bool = False) -> tuple[np.ndarray, np.ndar
 # ---- parts of figures -------------------------------------------------------------------------------------------
 
 
-def _line(name: str, x, y, encoding: str, **more) -> dict:
-    line = {"color": palette.ENCODING[encoding], "width": WIDTH[encoding], **more.pop("line", {})}
-    hover = f"%{{x:,}} bytes: %{{y:.2f}}<extra>{name}</extra>"
-    return {"type": "scatter", "name": name, "x": x, "y": y, "line": line, "hovertemplate": hover, **more}
-
-
-def beyond(length: int, edge: float, low: float, high: float, log: bool = False) -> tuple[dict, dict, dict]:
-    """The upright line at the training length, a trace; what is shaded to the right of it, a shape; and what it is."""
-    line = {"color": palette.LIMIT, "width": 1.5, "dash": "dash"}
-    upright = {"type": "scatter", "mode": "lines", "name": "training length", "x": [length] * 2, "y": [low, high]}
-    shade = {"type": "rect", "x0": length, "x1": edge, "y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
-    shade |= {"fillcolor": palette.LIMIT, "opacity": 0.07, "line": {"width": 0}}
-    label = {"text": "beyond training", "x": math.log10(length) if log else length, "y": 1, "yref": "paper"}
-    label |= {"xanchor": "left", "yanchor": "top", "showarrow": False}
-    return upright | {"line": line, "hovertemplate": "%{x:,} bytes<extra>training length</extra>"}, shade, label
-
-
-PERPLEXITY = {
-    "title": "perplexity (lower is better)",
-    "type": "log",
-    "tickvals": [1, 2, 3, 4, 5, 7, 10, 20, 30, 50, 100, 200, 500],
-}
-
-
-def heights(values) -> tuple[float, float]:
-    """The ends of a logarithmic axis that has room for all values."""
-    return 0.85 * min(values), 1.25 * max(values)
+def _line(name: str, x, y, encoding: str, dash: str = "solid", width: float | None = None, **more) -> dict:
+    """A line of perplexities in the encoding's colour and, if nothing else is said, width."""
+    hover = "%{x:,} bytes: %{y:.2f}"
+    return line(name, x, y, ENCODING[encoding], dash, width or WIDTH[encoding], hover, **more)
 
 
 # ---- by place ---------------------------------------------------------------------------------------------------
@@ -103,8 +81,8 @@ def _by_place(recorded: dict, read: int, blocks: bool):
         seen = ends <= read
         last = seen & (ends > read - length)
         middle = ends[seen] - ends[0] // 2
-        traces.append(_line(name, middle, np.exp(nats[seen]), name, mode="lines"))
-        readouts.append((f"perplexity of the last {length} bytes, {name}", _three(np.exp(nats[last].mean())), ""))
+        traces.append(_line(name, middle, np.exp(nats[seen]), name))
+        readouts.append((f"perplexity of the last {length} bytes, {name}", digits(np.exp(nats[last].mean())), ""))
     longest = int(ends[-1])
     upright, shade, label = beyond(length, 1.04 * longest, low, high)
     layout = {
@@ -118,11 +96,6 @@ def _by_place(recorded: dict, read: int, blocks: bool):
         "annotations": [label],
     }
     return go.Figure([*traces, upright], layout), readouts
-
-
-def _three(value: float) -> float:
-    """Rounded to three digits: what is stable from machine to machine."""
-    return float(f"{value:.3g}")
 
 
 def start_here(recorded: dict):
@@ -181,8 +154,7 @@ def lengths(recorded: dict):
         for name in RUNS:  # where the switch is off, these lie on the solid ones
             x = np.array([n for n in plain[name] if n <= length])
             y = np.array([plain[name][n] for n in x])
-            dotted = {"line": {"dash": "dot", "width": 1.5}, "showlegend": blocks}
-            traces.append(_line(f"{name}, no blocks", x, y, name, mode="lines", **dotted))
+            traces.append(_line(f"{name}, no blocks", x, y, name, "dot", 1.5, showlegend=blocks))
         ticks = sorted(plain["RoPE"])
         ends = [ticks[0] / 1.15, ticks[-1] * 1.15]
         upright, shade, label = beyond(trained, ends[1], low, high, log=True)
@@ -200,7 +172,7 @@ def lengths(recorded: dict):
         readouts = []
         for name in RUNS:
             ratio = chosen[name][length] / plain[name][trained]
-            readouts.append((f"perplexity, {name}", _three(chosen[name][length]), ""))
+            readouts.append((f"perplexity, {name}", digits(chosen[name][length]), ""))
             readouts.append((f"times that at {trained} bytes, {name}", float(f"{ratio:.2f}"), ""))
         return go.Figure([*traces, upright], layout), readouts
 
@@ -231,14 +203,14 @@ def changes(measured: dict):
                 "name": name,
                 "x": [drawn[name]],
                 "y": [name],
-                "marker": {"color": palette.ENCODING[name], "size": 12},
+                "marker": {"color": ENCODING[name], "size": 12},
                 "showlegend": False,
                 "hovertemplate": f"%{{x:.2g}}<extra>{name}</extra>",
             }
             for name in names
         ]
         strip = {"type": "rect", "x0": NO_CHANGE / 10, "x1": NO_CHANGE * 10, "y0": 0, "y1": 1, "yref": "paper"}
-        strip |= {"fillcolor": palette.REFERENCE, "opacity": 0.18, "line": {"width": 0}, "layer": "below"}
+        strip |= {"fillcolor": REFERENCE, "opacity": 0.18, "line": {"width": 0}, "layer": "below"}
         ticks = [NO_CHANGE, 1e-9, 1e-6, 1e-3, 1]
         layout = {
             "xaxis": {
@@ -260,7 +232,7 @@ def changes(measured: dict):
         still = sum(size < NO_CHANGE for size in sizes.values())
         return go.Figure(traces, layout), [
             ("encodings whose output does not change", still, f"of {len(names)}"),
-            ("largest change", float(f"{max(sizes.values()):.2g}"), ""),
+            ("largest change", digits(max(sizes.values()), 2), ""),
         ]
 
     return what_changes

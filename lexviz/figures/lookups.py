@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz.figures.parts import line
+from lexviz.figures.parts import TENS, digits, line
 from lexviz.palette import BLUE, GREEN, ORANGE, REFERENCE, VIOLET
 
 # ---- search -----------------------------------------------------------------------------------------------------
@@ -131,8 +131,7 @@ def cost_and_memory(model, quantity, k):
     layout = {
         "xaxis": {"type": "log", "title": "tokens before it", "tickvals": ticks}
         | {"ticktext": ["256", "2k", "16k", "128k", "1M"], "range": np.log10([220, 1_250_000]).tolist()},
-        "yaxis": {"type": "log", "title": quantity + (", bytes" if quantity != LOOKED else ""), "dtick": 1}
-        | {"exponentformat": "power"},
+        "yaxis": {**TENS, "title": quantity + (", bytes" if quantity != LOOKED else "")},
         "height": 430,
     }
     return go.Figure(traces, layout), said
@@ -174,13 +173,12 @@ def times(recorded: dict):
             y = np.array([of[n] if show == "time" else dense[n] / of[n] for n in x])
             traces.append(line(name, x, y, colour, dash, hover="%{x:,} tokens: %{y:.3s}", mode="lines+markers"))
             if name != DENSE:
-                faster = float(f"{dense[x[-1]] / of[x[-1]]:.2g}")
+                faster = digits(dense[x[-1]] / of[x[-1]], 2)
                 said.append((f"at {x[-1]:,} tokens, {name}", f"{faster:g} times as fast as all at once", ""))
         layout = {
             "xaxis": {"type": "log", "title": "tokens before it", "tickvals": [1024, 4096, 16384, 65536]}
             | {"ticktext": ["1k", "4k", "16k", "64k"]},
-            "yaxis": {"type": "log", "title": "seconds" if show == "time" else "times as fast"}
-            | {"exponentformat": "power", "dtick": 1},
+            "yaxis": {**TENS, "title": "seconds" if show == "time" else "times as fast"},
             "height": 400,
         }
         return go.Figure(traces, layout), said

@@ -1,52 +1,22 @@
 """Chapter 4: how the expected score swings and fades with distance, what resolution makes of it, what fp16 can hold.
 
 Each function takes the values of its controls and gives a plotly figure and read-outs for `lexviz.explore`; every
-number in it comes from `lexviz.theory`. A distance is a whole number of positions. Where there are more than a trace
-should hold, `few` picks some, all true points of the curve, so that no swing is lost between them.
+number in it comes from `lexviz.theory`. A distance is a whole number of positions.
 """
 
 import functools
-import itertools
 import math
 
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import palette, theory
+from lexviz import theory
+from lexviz.figures.parts import TENS, below, digits, line, panels
+from lexviz.figures.points import evenly, extremes
+from lexviz.palette import ENCODING, GREY, LIMIT
 
-POINTS = 250  # of a trace, at most
-ROPE, XPOS = palette.ENCODING["RoPE"], palette.ENCODING["XPos"]
-
-
-def few(last: int, curve: np.ndarray, log: bool = False, points: int = POINTS) -> np.ndarray:
-    """Whole distances from 0 (on a logarithmic axis from 1) to `last`, at most `points` of them, in rising order.
-
-    All of them, where they fit. Else the axis is cut into equal stretches, and each gives the two distances at which
-    `curve`, its value at every distance, is lowest and highest: lines through these points have all of its swings.
-
-    >>> few(7, np.cos(np.arange(8)))
-    array([0, 1, 2, 3, 4, 5, 6, 7])
-    >>> few(1000, np.cos(np.arange(1001)), points=6)
-    array([  0,  22, 355, 377, 688, 710])
-    """
-    first = int(log)
-    if last - first < points:
-        return np.arange(first, last + 1)
-    chosen = set()
-    for low, high in itertools.pairwise(_stretches(first, last, points)):
-        chosen |= {low + curve[low:high].argmin(), low + curve[low:high].argmax()}
-    return np.array(sorted(chosen))
-
-
-@functools.lru_cache(maxsize=64)
-def _stretches(first: int, last: int, points: int) -> list[int]:
-    """Where the stretches of an axis begin, and its end: as many as `points` allows, two to a stretch, or one."""
-    space = np.geomspace if first else np.linspace
-    for stretches in range(points, 0, -1):
-        edges = np.unique(np.round(space(first, last + 1, stretches + 1)).astype(int))
-        if np.minimum(np.diff(edges), 2).sum() <= points:
-            return edges.tolist()
-    raise ValueError(f"points is {points}; it must be at least 2")
+ROPE, XPOS = ENCODING["RoPE"], ENCODING["XPos"]
+SCORE, SCALE = "%{x:,}: %{y:.2f}", "%{x:,}: %{y:.3g}"  # what a line says
 
 
 @functools.lru_cache(maxsize=512)
@@ -55,37 +25,6 @@ def _score(last: int, head_dim: int, gamma: float | None = None, scale_base: flo
     g = theory.expected_score(np.arange(last + 2), head_dim, gamma, scale_base)
     g.flags.writeable = False
     return g
-
-
-def _line(name, x, y, colour, dash="solid", width=1.6, hover="%{x:,}: %{y:.2f}", **more) -> dict:
-    line = {"color": colour, "dash": dash, "width": width}
-    hover = f"{hover}<extra>{name}</extra>"
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": x,
-        "y": y,
-        "line": line,
-        "hovertemplate": hover,
-    } | more
-
-
-def _stacked(traces_above, traces_below) -> list[dict]:
-    """The traces of two panels, one above the other; `panels` gives their axes."""
-    return [*traces_above, *(trace | {"xaxis": "x2", "yaxis": "y2"} for trace in traces_below)]
-
-
-def panels(x: dict, y: dict, x2: dict, y2: dict, height: int, gap: float) -> dict:
-    """The layout of two panels: the upper one's axes x and y, the lower one's x2 and y2."""
-    middle = (1 - gap) / 2
-    return {
-        "xaxis": {"anchor": "y", **x},
-        "yaxis": {"anchor": "x", "domain": [1 - middle, 1], **y},
-        "xaxis2": {"anchor": "y2", **x2},
-        "yaxis2": {"anchor": "x2", "domain": [0, middle], **y2},
-        "height": height,
-    }
 
 
 def _swing(g: np.ndarray) -> float:
@@ -104,13 +43,13 @@ def oscillation_and_decay(gamma, scale_base, head_dim, distance, axis):
     log = axis == "log"
     rope, xpos = _score(distance, head_dim), _score(distance, head_dim, gamma, scale_base)
     # the same distances for both axes, so that a page keeps each curve once
-    n = np.union1d(few(distance, rope[:-1], False, 140), few(distance, rope[:-1], True, 100))
+    n = np.union1d(extremes(distance, rope[:-1], False, 140), extremes(distance, rope[:-1], True, 100))
     limit = theory.longest("float16", head_dim, gamma, scale_base)
     low, high = 1.1 * min(rope.min(), -0.1 * head_dim), 1.03 * head_dim / 2
     traces = [
-        _line("RoPE", n, rope[n], ROPE, width=1.2),
-        _line("XPos", n, xpos[n], XPOS, width=2),
-        _line("fp16 limit", [limit, limit], [low, high], palette.LIMIT, "dash", hover="%{x:,} tokens"),
+        line("RoPE", n, rope[n], ROPE, width=1.2, hover=SCORE),
+        line("XPos", n, xpos[n], XPOS, hover=SCORE),
+        line("fp16 limit", [limit, limit], [low, high], LIMIT, "dash", 1.6, "%{x:,} tokens"),
     ]
     ends = [1, distance] if log else [0, distance]
     layout = {
@@ -143,21 +82,19 @@ def one_frequency(pair, gamma):
     theta, xi = theory.angles(2 * PAIRS)[pair], theory.decay_rates(2 * PAIRS, gamma)[pair]
     turning = np.cos(np.arange(FARTHEST + 1) * theta)
     full, slower = _slower(gamma)[[0, pair]]
-    above, below, n = (few(FARTHEST, curve, log=True, points=160) for curve in (turning, slower, full))
+    one, some, every = (extremes(FARTHEST, curve, log=True, points=160) for curve in (turning, slower, full))
     smooth = np.unique(np.geomspace(1, FARTHEST, 30).round())
-    grey = palette.REFERENCE
-    traces = _stacked(
-        [
-            _line("RoPE", above, turning[above], ROPE, width=1.2),
-            _line("XPos", above, turning[above] * np.exp(xi * above), XPOS, width=2),
-            _line("envelope", smooth, np.exp(xi * smooth), grey, "dot", legendgroup="envelope"),
-            _line("envelope", smooth, -np.exp(xi * smooth), grey, "dot", legendgroup="envelope", showlegend=False),
-        ],
-        [
-            _line("all pairs", n, full[n], grey, width=1.2),
-            _line("pairs i to 31", below, slower[below], XPOS, "dash", width=2),
-        ],
-    )
+    envelope = {"legendgroup": "envelope"}
+    traces = [
+        line("RoPE", one, turning[one], ROPE, width=1.2, hover=SCORE),
+        line("XPos", one, turning[one] * np.exp(xi * one), XPOS, hover=SCORE),
+        line("envelope", smooth, np.exp(xi * smooth), GREY, "dot", 1.6, SCORE, **envelope),
+        line("envelope", smooth, -np.exp(xi * smooth), GREY, "dot", 1.6, SCORE, **envelope, showlegend=False),
+        *below(
+            line("all pairs", every, full[every], GREY, width=1.2, hover=SCORE),
+            line("pairs i to 31", some, slower[some], XPOS, "dash", hover=SCORE),
+        ),
+    ]
     axis = {"type": "log", "range": [0, math.log10(FARTHEST)], "tickvals": [1, 10, 100, 1000]}
     layout = panels(
         x={**axis, "showticklabels": False},
@@ -170,7 +107,7 @@ def one_frequency(pair, gamma):
     return go.Figure(traces, layout), [
         ("a turn takes", round(2 * math.pi / theta, 1), "positions"),
         ("half is lost after", round(math.log(2) / -xi, 1), "positions"),
-        ("turns until then", float(f"{math.log(2) / -xi * theta / (2 * math.pi):.3g}"), ""),
+        ("turns until then", digits(math.log(2) / -xi * theta / (2 * math.pi)), ""),
         ("it adds to g[100]", round(float(np.cos(100 * theta) * np.exp(100 * xi)), 3), ""),
     ]
 
@@ -198,36 +135,34 @@ def resolution_landscape(gamma, scale, head_dim):
     the more resolution the smaller gamma and B are, which is where it forgets sooner, and nothing is above the grey
     line. With d = 8 and c up to 1/2, RoPE, which forgets nothing, is above everything else.
     """
-    rope, forgotten, grey = _score(REACH, head_dim), _forgotten(head_dim), palette.REFERENCE
+    rope, forgotten = _score(REACH, head_dim), _forgotten(head_dim)
 
     def panel(x, gammas, scales, here, shown):
         c = np.array(scales)[:, None]
         curves = [(f"B = {base}", _resolutions(head_dim, gammas, base, scales), XPOS, BASES[base]) for base in BASES]
         curves.append(("RoPE", np.broadcast_to(theory.resolution(c * rope), len(x)), ROPE, "solid"))
-        curves.append(("forgotten", np.broadcast_to(theory.resolution(c * forgotten), len(x)), grey, "solid"))
+        curves.append(("forgotten", np.broadcast_to(theory.resolution(c * forgotten), len(x)), GREY, "solid"))
         lowest = min(r.min() for _, r, *_ in curves) / 1.3
         lines = [
-            _line(name, x, r, colour, dash, 1.8, "%{x:.3g}: R = %{y:.3g}", legendgroup=name, showlegend=shown)
+            line(name, x, r, colour, dash, 1.8, "%{x:.3g}: R = %{y:.3g}", legendgroup=name, showlegend=shown)
             for name, r, colour, dash in curves
         ]
-        upright = _line("chosen", [here, here], [lowest, 1.5], grey, "dot", 1, "%{x:.3g}", showlegend=False)
+        upright = line("chosen", [here, here], [lowest, 1.5], GREY, "dot", 1, "%{x:.3g}", showlegend=False)
         highest = max(r.max() for _, r, *_ in curves) * 1.3
-        return [*lines, upright], {"title": "R", "type": "log", "range": np.log10([lowest, highest]).tolist(), **TENS}
+        axis = {"title": "R", "type": "log", "range": np.log10([lowest, highest]).tolist(), "exponentformat": "power"}
+        return [*lines, upright], axis
 
-    above, y = panel(GAMMAS, GAMMAS, (scale,), gamma, True)
-    below, y2 = panel(SCALES, (gamma,), SCALES, scale, False)
+    upper, y = panel(GAMMAS, GAMMAS, (scale,), gamma, True)
+    lower, y2 = panel(SCALES, (gamma,), SCALES, scale, False)
     ticks = {"type": "log", "tickvals": [0.1, 0.2, 0.5, 1, 2, 5]}
     x, x2 = ({**ticks, "range": np.log10([v[0], v[-1]]).tolist()} for v in (GAMMAS, SCALES))
     layout = panels(
         x={**x, "title": "gamma"}, y=y, x2={**x2, "title": "scale of the scores c"}, y2=y2, height=600, gap=0.2
     )
     at = [_score(REACH, head_dim, gamma), rope, forgotten]
-    values = [float(f"{theory.resolution(scale * s):.3g}") for s in at]
+    values = [digits(theory.resolution(scale * s)) for s in at]
     names = ("R, XPos with B = 512", "R, RoPE", "R, forgotten everything")
-    return go.Figure(_stacked(above, below), layout), [(*of, "") for of in zip(names, values, strict=True)]
-
-
-TENS = {"exponentformat": "power"}
+    return go.Figure([*upper, *below(*lower)], layout), [(*of, "") for of in zip(names, values, strict=True)]
 
 
 @functools.lru_cache(maxsize=256)
@@ -266,20 +201,20 @@ def what_fp16_holds(gamma, scale_base, tokens, centred):
     seen = p[np.abs(p * rate) < math.log(1e9)]  # within the plot's height; the first position and the last of them
     ends = seen[[0, -1]]
     traces = [
-        _line("exact", ends, np.exp(rate * ends), palette.REFERENCE, width=1.2, hover=_SCALE, legendgroup="exact"),
-        _line("exact", ends, np.exp(-rate * ends), palette.REFERENCE, width=1.2, hover=_SCALE, showlegend=False),
+        line("exact", ends, np.exp(rate * ends), GREY, width=1.2, hover=SCALE, legendgroup="exact"),
+        line("exact", ends, np.exp(-rate * ends), GREY, width=1.2, hover=SCALE, showlegend=False),
     ]
     for name, sign, dash in (("queries", 1, "solid"), ("keys", -1, "dash")):
         with np.errstate(over="ignore", under="ignore"):
             stored = np.exp(sign * rate * p).astype(np.float16)
         held = np.flatnonzero(np.isfinite(stored) & (stored > 0))
-        held = held[np.unique(np.linspace(0, len(held) - 1, 160).astype(int))]
-        traces.append(_line(name, p[held], stored[held].astype(float), XPOS, dash, 2, _SCALE))
+        held = held[evenly(len(held), 160)]
+        traces.append(line(name, p[held], stored[held].astype(float), XPOS, dash, 2, SCALE))
     for name, (value, dash) in LINES.items():
-        traces.append(_line(name, [p[0], p[-1]], [value, value], palette.LIMIT, dash, hover="%{y:.3g}"))
+        traces.append(line(name, [p[0], p[-1]], [value, value], LIMIT, dash, 1.6, "%{y:.3g}"))
     layout = {
         "xaxis": {"title": "position p", "range": [int(p[0]), int(p[-1])]},
-        "yaxis": {"title": "scale", "type": "log", "range": [-9, 7], "dtick": 2, **TENS},
+        "yaxis": {"title": "scale", "range": [-9, 7], **TENS, "dtick": 2},
     }
     longest = theory.longest("float16", 64, gamma, scale_base, centred)
     return go.Figure(traces, layout), [
@@ -287,11 +222,8 @@ def what_fp16_holds(gamma, scale_base, tokens, centred):
         ("so this sequence", "fits" if tokens <= longest else "does not fit", ""),
         ("largest scale", _power_of_ten(max(-rate * p[-1], rate * p[0])), ""),
         ("smallest scale", _power_of_ten(min(rate * p[-1], -rate * p[0])), ""),
-        ("of this pair is left after 1,024 positions", float(f"{np.exp(1024 * rate):.2g}"), ""),
+        ("of this pair is left after 1,024 positions", digits(np.exp(1024 * rate), 2), ""),
     ]
-
-
-_SCALE = "%{x:,}: %{y:.3g}"
 
 
 def _power_of_ten(logarithm: float) -> str:

@@ -7,18 +7,22 @@ decays come from `lexviz.theory`. Query and key share the colour of their encodi
 import numpy as np
 import plotly.graph_objects as go
 
-from lexviz import palette, theory
+from lexviz import theory
+from lexviz.figures.parts import BARE, below, line, near
+from lexviz.palette import BLANK, ENCODING, GREY
 
-ROPE, XPOS, GREY = palette.ENCODING["RoPE"], palette.ENCODING["XPos"], palette.GREY
+ROPE, XPOS = ENCODING["RoPE"], ENCODING["XPos"]
 HEAD_DIM = 64  # of every figure but the last
 CIRCLE = np.exp(2j * np.pi * np.linspace(0, 1, 73))
 
 
-def _curve(name, z, colour, dash="solid", width=1.2, **more) -> dict:
+NUMBER = "%{x:.3f} + %{y:.3f}i"  # what a point of the complex plane says
+
+
+def _curve(name, z, colour, dash="solid", width=1.2, hover="", **more) -> dict:
     """Complex numbers z, joined by a line."""
     z = np.round(z, 12)
-    line = {"color": colour, "dash": dash, "width": width}
-    return {"type": "scatter", "mode": "lines", "name": name, "x": z.real, "y": z.imag, "line": line} | more
+    return line(name, z.real, z.imag, colour, dash, width, hover, **more)
 
 
 def _arrow(name, letter, z, colour, dash) -> dict:
@@ -30,25 +34,20 @@ def _arrow(name, letter, z, colour, dash) -> dict:
         "text": ["", letter],
         "textposition": "bottom right" if letter == "q" else "top right",  # both may point the same way
         "textfont": {"size": 17},
-        "hovertemplate": f"%{{x:.3f}} + %{{y:.3f}}i<extra>{name}</extra>",
         "showlegend": False,
         "cliponaxis": False,
     }
-    return _curve(name, np.zeros(2), colour, dash, 3, **more) | {"x": x, "y": y}
+    return line(name, x, y, colour, dash, 3, NUMBER, **more)
 
 
 def _unit_circle() -> dict:
-    return _curve("length 1", CIRCLE, GREY, "dot", hoverinfo="skip", showlegend=False)
-
-
-def _title(text: str) -> dict:
-    return {"text": text, "standoff": 4}
+    return _curve("length 1", CIRCLE, GREY, "dot", showlegend=False)
 
 
 def _plane(reach: float) -> dict:
     """The axes of a complex plane that shows numbers up to `reach`, as wide as it is high."""
-    real = {"title": _title("real part"), "range": [-reach, reach], "constrain": "domain"}
-    imaginary = {**real, "title": _title("imaginary part"), "scaleanchor": "x", "constraintoward": "top"}
+    real = {"title": near("real part"), "range": [-reach, reach], "constrain": "domain"}
+    imaginary = {**real, "title": near("imaginary part"), "scaleanchor": "x", "constraintoward": "top"}
     return {"xaxis": real, "yaxis": imaginary}
 
 
@@ -74,7 +73,7 @@ def one_pair(position, pair, gamma, scale_base):
     traces = [_unit_circle()]
     for name, letter, xi, dash in (("query", "q", rate, "solid"), ("key", "k", -rate, "dash")):
         growth = xi + 1j * theta  # lambda of the query, minus its conjugate of the key
-        traces.append(_curve(f"{name}'s path", np.exp(growth * path), XPOS, dash, showlegend=False, hoverinfo="skip"))
+        traces.append(_curve(f"{name}'s path", np.exp(growth * path), XPOS, dash, showlegend=False))
         traces.append(_arrow(name, letter, np.exp(growth * position), XPOS, dash))
     query, key = np.exp(rate * position), np.exp(-rate * position)
     return go.Figure(traces, {**_plane(2.6), "height": 410}), [
@@ -115,27 +114,22 @@ def two_tokens(n, r, equation):
 
     q, k = QUERY * np.exp(of_query * (n + r)), KEY * np.exp(of_key * n)
     together, apart, now = score(x + r, x), score(n + x, n), float(score(n + r, n))
-    below = {"xaxis": "x2", "yaxis": "y2"}
-    hover = {"hovertemplate": "%{x:.1f}: %{y:.3f}<extra></extra>"}
-    dots = {"mode": "markers", "showlegend": False, "name": "now"}
-    dots["marker"] = {
-        "size": 10,
-        "color": XPOS,
-        "symbol": ["circle-open", "circle"],
-        "line": {"width": 2, "color": XPOS},
-    }
+    symbols = {"symbol": ["circle-open", "circle"], "size": 10, "color": XPOS, "line": {"width": 2, "color": XPOS}}
+    told = "%{x:.1f}: %{y:.3f}"
     traces = [
         _unit_circle(),
         _arrow("query", "q", q, XPOS, "solid"),
         _arrow("key", "k", k, XPOS, "dash"),
-        _curve("key at x, query at x + r", x + 1j * together, XPOS, "dash", 2, **below, **hover),
-        _curve("key at n, query at n + x", x + 1j * apart, XPOS, "solid", 2, **below, **hover),
-        {"type": "scatter", "x": [n, r], "y": [now, now], **dots, **below, **hover},
+        *below(
+            line("key at x, query at x + r", x, together, XPOS, "dash", hover=told),
+            line("key at n, query at n + x", x, apart, XPOS, hover=told),
+            line("now", [n, r], [now, now], XPOS, hover=told, mode="markers", marker=symbols, showlegend=False),
+        ),
     ]
     layout = _plane(1.8)
     layout["xaxis"] |= {"anchor": "y"}
     layout["yaxis"] |= {"anchor": "x", "domain": [0.44, 1]}
-    layout["xaxis2"] = {"title": _title("x"), "anchor": "y2", "range": [-0.4, TOKENS_LAST + 0.4]}
+    layout["xaxis2"] = {"title": near("x"), "anchor": "y2", "range": [-0.4, TOKENS_LAST + 0.4]}
     layout["yaxis2"] = {"title": "score", "anchor": "x2", "domain": [0, 0.3], "range": [-1.1, 1.1]}
     return go.Figure(traces, {**layout, "height": 600}), [
         ("query at", n + r, ""),
@@ -160,17 +154,18 @@ def all_pairs(distance, gamma, base):
     turned = np.exp(1j * distance * theta)
     left = turned * np.exp(distance * theory.decay_rates(HEAD_DIM, gamma))
     number = np.arange(HEAD_DIM // 2)
-    hover = {"customdata": number, "hovertemplate": "pair %{customdata}: %{x:.3f} + %{y:.3f}i"}
+    told = "pair %{customdata}: " + NUMBER
     labelled = np.array([0, 31])
     beside = turned[labelled] * [1.12, 1.3]  # at distance 0 one outside the other
-    words = {"text": [str(i) for i in labelled], "hoverinfo": "skip", "showlegend": False}
+    words = {"mode": "text", "text": [str(i) for i in labelled], "showlegend": False}
     traces = [_unit_circle()]
     for name, z, colour, symbol in (("RoPE", turned, ROPE, "circle-open"), ("XPos", left, XPOS, "circle")):
         marker = {"size": 7, "color": colour, "symbol": symbol}
-        traces.append(_curve(f"{name}, pairs", z, colour, mode="markers", marker=marker) | hover)
+        traces.append(_curve(f"{name}, pairs", z, colour, hover=told, mode="markers", marker=marker, customdata=number))
         mean = {"size": 17, "color": colour, "symbol": "x" if name == "XPos" else "x-open"}
-        traces.append(_curve(f"{name}, mean", z.mean(keepdims=True), colour, mode="markers", marker=mean))
-    traces.append(_curve("numbers of pairs", beside, GREY, mode="text") | words)
+        at = z.mean(keepdims=True)
+        traces.append(_curve(f"{name}, mean", at, colour, hover=NUMBER, mode="markers", marker=mean))
+    traces.append(_curve("numbers of pairs", beside, GREY, **words))
     return go.Figure(traces, {**_plane(1.4), "height": 440}), [
         ("expected score, RoPE", round(float(turned.sum().real), 2), ""),
         ("expected score, XPos", round(float(left.sum().real), 2), ""),
@@ -219,7 +214,7 @@ def interleaved_and_half_split(position, head_dim, order):
     if order == ORDERS[2]:
         slots = np.argsort(in_slot)
         right, in_slot = right[np.ix_(slots, slots)], np.arange(d)
-    scale = [[0, ROPE], [0.5, palette.BLANK], [1, XPOS]]
+    scale = [[0, ROPE], [0.5, BLANK], [1, XPOS]]
     look = {"type": "heatmap", "zmin": -1, "zmax": 1, "colorscale": scale, "showscale": False, "xgap": 1, "ygap": 1}
     look["hovertemplate"] = "row %{y}, column %{x}: %{z:.3f}<extra></extra>"
     traces = [
@@ -229,12 +224,7 @@ def interleaved_and_half_split(position, head_dim, order):
     layout = {"height": 295, "margin": {"l": 30, "r": 8, "t": 40, "b": 30}}
     panels = (("", [0, 0.46], np.arange(d), "interleaved"), ("2", [0.54, 1], in_slot, "half-split"))
     for number, domain, names, title in panels:
-        ticks = {
-            "tickvals": list(range(d)),
-            "ticktext": [str(name) for name in names],
-            "showgrid": False,
-            "zeroline": False,
-        }
+        ticks = {**BARE, "tickvals": list(range(d)), "ticktext": [str(name) for name in names]}
         layout[f"xaxis{number}"] = {**ticks, "domain": domain, "anchor": f"y{number}", "constrain": "domain"}
         layout[f"yaxis{number}"] = {
             **ticks,

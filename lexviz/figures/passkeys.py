@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import evaluate
-from lexviz.figures.parts import line
+from lexviz.figures.parts import band, line
 from lexviz.figures.retrieving import WITHOUT
 from lexviz.palette import BLUE, GREEN, ORANGE, RED, VIOLET, tint
 
@@ -242,15 +242,7 @@ def foretold(kept: dict[str, dict[int, np.ndarray]], measured: dict[str, Rights]
         if show == "all digits":
             y = np.array([by_text[n].mean() for n in lengths])
             around = np.array([off[n] for n in lengths])
-            band = {
-                "x": np.concatenate((lengths, lengths[::-1])),
-                "fill": "toself",
-                "fillcolor": ORANGE,
-                "opacity": 0.2,
-            }
-            band |= {"y": np.concatenate((y - around, (y + around)[::-1])), "line": {"width": 0}, "mode": "lines"}
-            band |= {"type": "scatter", "name": "one standard error", "hoverinfo": "skip", "showlegend": False}
-            traces.append(band)
+            traces.append(band("one standard error", lengths, y - around, y + around, ORANGE))
             traces.append(line("foretold", lengths, y, ORANGE, width=2.2, hover=told, mode="lines+markers"))
         else:
             for digit, (colour, dash) in zip(range(seen[lengths[0]].shape[-1]), DIGITS, strict=False):

@@ -12,28 +12,16 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from lexviz import palette, theory
-from lexviz.figures.oscillation import few, panels
+from lexviz import theory
+from lexviz.figures.parts import below, digits, line, near, panels
+from lexviz.figures.points import evenly, extremes
+from lexviz.palette import ENCODING, GREY, LIMIT
 from lexviz.positions import Rope, Xpos
 
 HEAD_DIM = 64
-WRONG, RIGHT, GREY = palette.LIMIT, palette.ENCODING["XPos"], palette.GREY
+WRONG, RIGHT = LIMIT, ENCODING["XPos"]
+VALUE = "%{x:,}: %{y:.3g}"  # what a line says
 ONES = torch.tensor([1.0, 0.0] * (HEAD_DIM // 2))  # every pair is 1 + 0i
-
-
-def _line(name, x, y, colour, dash="solid", width=1.8, hover="%{x:,}: %{y:.3g}", below=False, **more) -> dict:
-    line = {"color": colour, "dash": dash, "width": width}
-    axes = {"xaxis": "x2", "yaxis": "y2"} if below else {}
-    trace = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line}
-    return trace | axes | {"hovertemplate": f"{hover}<extra>{name}</extra>"} | more
-
-
-def _title(text: str) -> dict:
-    return {"text": text, "standoff": 6}
-
-
-def _digits(value: float, digits: int = 3) -> float:
-    return float(f"{value:.{digits}g}")
 
 
 # ---- angles in a short format -----------------------------------------------------------------------------------
@@ -86,22 +74,24 @@ def rounded_angles(dtype, distance, pairs):
     most = np.minimum(((1 + unit) ** 3 - 1) * turns, 2).mean(-1)
     held = np.isfinite(short)
     place, tiny = POSITIONS[held], 1e-9
-    ends = POSITIONS[[0, -1]]
+    ends, unnamed = POSITIONS[[0, -1]], {"showlegend": False}
     traces = [
-        _line("exactly", ends, [level, level], GREY, width=1.2),
-        _line(f"angles in {dtype}", place, short[held], WRONG),
-        _line("lexviz", POSITIONS, right, RIGHT, "dash"),
-        _line("bound", POSITIONS, most, GREY, "dot", 1.2, below=True),
-        _line("error, angles", place, abs(short - level)[held].clip(tiny), WRONG, below=True, showlegend=False),
-        _line("error, lexviz", POSITIONS, abs(right - level).clip(tiny), RIGHT, "dash", below=True, showlegend=False),
+        line("exactly", ends, [level, level], GREY, "solid", 1.2, VALUE),
+        line(f"angles in {dtype}", place, short[held], WRONG, "solid", 1.8, VALUE),
+        line("lexviz", POSITIONS, right, RIGHT, "dash", 1.8, VALUE),
+        *below(
+            line("bound", POSITIONS, most, GREY, "dot", 1.2, VALUE),
+            line("error, angles", place, abs(short - level)[held].clip(tiny), WRONG, "solid", 1.8, VALUE, **unnamed),
+            line("error, lexviz", POSITIONS, abs(right - level).clip(tiny), RIGHT, "dash", 1.8, VALUE, **unnamed),
+        ),
     ]
     axis = {"type": "log", "range": [0, 7], "tickvals": [1, 100, 10_000, 1_000_000], "tickangle": 0}
     axis["ticktext"] = ["1", "100", "10,000", "1 million"]
     layout = panels(
         x={**axis, "showticklabels": False},
-        y={"title": _title("score"), "range": [-1.08, 1.08]},
-        x2={**axis, "title": _title("position of the key"), "matches": "x"},
-        y2={"title": _title("error"), "type": "log", "range": [-9, 0.6], "dtick": 3, "exponentformat": "power"},
+        y={"title": near("score"), "range": [-1.08, 1.08]},
+        x2={**axis, "title": near("position of the key"), "matches": "x"},
+        y2={"title": near("error"), "type": "log", "range": [-9, 0.6], "dtick": 3, "exponentformat": "power"},
         height=540,
         gap=0.06,
     )
@@ -109,8 +99,8 @@ def rounded_angles(dtype, distance, pairs):
     return go.Figure(traces, layout), [
         ("exact score", round(float(level), 3), ""),
         ("off by 0.01 first at", f"{place[off[0]]:,}" if len(off) else "no position", ""),
-        ("largest error, angles in the format", _digits(abs(short - level)[held].max(), 2), ""),
-        ("largest error, lexviz", _digits(abs(right - level).max(), 1), ""),
+        ("largest error, angles in the format", digits(abs(short - level)[held].max(), 2), ""),
+        ("largest error, lexviz", digits(abs(right - level).max(), 1), ""),
     ]
 
 
@@ -184,8 +174,7 @@ def moved_centre(query, cache, scale_base):
     their middle: the line has the right slope and is too high, the more so the longer the text. Below: attention goes
     astray by a few hundredths in the one case and by almost all in the other. Both get worse with a smaller B.
     """
-    n = np.arange(query + 1)
-    drawn = n[np.unique(np.linspace(0, query, 60).astype(int))]
+    drawn = evenly(query + 1, 60)
     rate = theory.decay_rates(HEAD_DIM, scale_base=scale_base)[0]
     tens = -rate / math.log(10)  # powers of ten that pair 0 loses per position
     right, ours = (np.exp(rate * exponents(kind, query)[drawn]) for kind in (CACHES[0], cache))
@@ -194,27 +183,29 @@ def moved_centre(query, cache, scale_base):
     ticks = {"tickvals": [float(tick) for tick in ticks], "ticktext": ticks}
     marks = {"mode": "lines+markers", "marker": {"size": 5}}
     traces = [
-        _line("XPos", drawn, right, GREY, width=3.5),
-        _line("with this cache", drawn, ours, WRONG, width=1.8),
-        *(
-            _line(kind, STEPS, _astray(kind, scale_base), colour, dash, below=True, hover="%{x:,}: %{y:.1%}", **marks)
-            for kind, colour, dash in zip(CACHES, (RIGHT, WRONG, WRONG), ("solid", "solid", "dash"), strict=True)
+        line("XPos", drawn, right, GREY, "solid", 3.5, VALUE),
+        line("with this cache", drawn, ours, WRONG, "solid", 1.8, VALUE),
+        *below(
+            *(
+                line(kind, STEPS, _astray(kind, scale_base), colour, dash, 1.8, "%{x:,}: %{y:.1%}", **marks)
+                for kind, colour, dash in zip(CACHES, (RIGHT, WRONG, WRONG), ("solid", "solid", "dash"), strict=True)
+            ),
+            line("this token", [query, query], [0, 1], GREY, "dot", 1, VALUE, showlegend=False),
         ),
-        _line("this token", [query, query], [0, 1], GREY, "dot", 1, below=True, showlegend=False),
     ]
     layout = panels(
-        x={"title": _title("position of the key"), "range": [0, query]},
-        y={"title": _title("scales, multiplied"), "type": "log", "range": reach, **ticks},
-        x2={"title": _title("position of the newest token"), "range": [0, 1.02 * STEPS[-1]]},
-        y2={"title": _title("part astray"), "range": [-0.03, 1.03], "tickformat": ".0%"},
+        x={"title": near("position of the key"), "range": [0, query]},
+        y={"title": near("scales, multiplied"), "type": "log", "range": reach, **ticks},
+        x2={"title": near("position of the newest token"), "range": [0, 1.02 * STEPS[-1]]},
+        y2={"title": near("part astray"), "range": [-0.03, 1.03], "tickformat": ".0%"},
         height=580,
         gap=0.2,
     )
     return go.Figure(traces, layout), [
         ("attention astray", f"{_astray(cache, scale_base)[place]:.1%}", ""),
-        ("pair 0 with the token itself, times", _digits(ours[-1]), ""),
-        ("pair 0 with the first token, times", _digits(ours[0]), ""),
-        ("it should be", _digits(right[0]), ""),
+        ("pair 0 with the token itself, times", digits(ours[-1]), ""),
+        ("pair 0 with the first token, times", digits(ours[0]), ""),
+        ("it should be", digits(right[0]), ""),
     ]
 
 
@@ -269,21 +260,23 @@ def two_layouts(distance, rotation, scale, scale_base):
     moved = laid_out_scores(n + distance, n, rotation, scale, scale_base)
     away = _away(rotation, scale, scale_base)
     right = theory.expected_score(far, HEAD_DIM, scale_base=scale_base)
-    drawn = few(FAR, right, points=120)
+    drawn = extremes(FAR, right, points=120)
     name = f"rotation {rotation}, scale {scale}"
     level = theory.expected_score(distance, HEAD_DIM, scale_base=scale_base)
     traces = [
-        _line("XPos", [0, WALK], [level, level], GREY, width=3.5),
-        _line(name, n, moved, WRONG, width=1.6),
-        _line("XPos", drawn, right[drawn], GREY, width=3.5, below=True, showlegend=False),
-        _line(name, drawn, away[drawn], WRONG, width=1.6, below=True, showlegend=False),
-        _line("this distance", [distance] * 2, [-8, 34], GREY, "dot", 1, below=True, showlegend=False),
+        line("XPos", [0, WALK], [level, level], GREY, "solid", 3.5, VALUE),
+        line(name, n, moved, WRONG, "solid", 1.6, VALUE),
+        *below(
+            line("XPos", drawn, right[drawn], GREY, "solid", 3.5, VALUE, showlegend=False),
+            line(name, drawn, away[drawn], WRONG, "solid", 1.6, VALUE, showlegend=False),
+            line("this distance", [distance] * 2, [-8, 34], GREY, "dot", 1, VALUE, showlegend=False),
+        ),
     ]
     layout = panels(
-        x={"title": _title("position of the key"), "range": [0, WALK]},
-        y={"title": _title("score"), "range": [level - 9, level + 9]},
-        x2={"title": _title("distance, the key at 0"), "range": [0, FAR]},
-        y2={"title": _title("score"), "range": [-8, 34]},
+        x={"title": near("position of the key"), "range": [0, WALK]},
+        y={"title": near("score"), "range": [level - 9, level + 9]},
+        x2={"title": near("distance, the key at 0"), "range": [0, FAR]},
+        y2={"title": near("score"), "range": [-8, 34]},
         height=580,
         gap=0.2,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import masks
-from lexviz.figures.parts import line
+from lexviz.figures.parts import BARE, below, key, line
 from lexviz.masks import Mask
 from lexviz.palette import BLANK, BLUE, CLEAR, GREEN, GREY, ORANGE, PINK
 
@@ -72,12 +72,6 @@ def grid(z: np.ndarray, colours: tuple, hover: str, **more) -> dict:
     } | more
 
 
-def key(name: str, colour: str) -> dict:
-    """An entry of the legend: a square of a map's colour."""
-    marker = {"symbol": "square", "size": 11, "color": colour}
-    return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": marker}
-
-
 def borders(n: int, block: int, rows: int | None = None, **more) -> dict:
     """Thin lines where blocks end: of keys, upright; without `rows` of queries too, across."""
     at, gap = np.arange(block, n, block) - 0.5, np.full(len(range(block, n, block)), np.nan)
@@ -90,14 +84,9 @@ def borders(n: int, block: int, rows: int | None = None, **more) -> dict:
 
 def square(n: int, domain: list) -> dict:
     """Axes of a map of n queries by n keys, in the upper part of a figure."""
-    x = {"range": [-0.5, n - 0.5], "constrain": "domain", "showgrid": False, "zeroline": False, "title": "key"}
+    x = {**BARE, "range": [-0.5, n - 0.5], "constrain": "domain", "title": "key"}
     y = {**x, "range": [n - 0.5, -0.5], "scaleanchor": "x", "domain": domain, "title": "query"}
     return {"xaxis": {**x, "anchor": "y"}, "yaxis": {**y, "anchor": "x"}}
-
-
-def below(*traces: dict) -> list[dict]:
-    """The same traces in the lower panel."""
-    return [trace | {"xaxis": "x2", "yaxis": "y2"} for trace in traces]
 
 
 # ---- one mask ---------------------------------------------------------------------------------------------------
@@ -195,7 +184,7 @@ def what_a_query_sees(query, block, memory):
             line("query", [query, query], [0, 50], PINK, "dot", 1),
         ),
     ]
-    span = {"range": [-0.5, TEXT - 0.5], "showgrid": False, "zeroline": False}
+    span = {**BARE, "range": [-0.5, TEXT - 0.5]}
     names = list(compared)
     layout = {
         "xaxis": {**span, "anchor": "y", "title": "key"},
@@ -205,8 +194,7 @@ def what_a_query_sees(query, block, memory):
             "range": [len(names) - 0.5, -0.5],
             "tickvals": list(range(len(names))),
             "ticktext": names,
-            "showgrid": False,
-            "zeroline": False,
+            **BARE,
         },
         "xaxis2": {**span, "anchor": "y2", "title": "query"},
         "yaxis2": {"anchor": "x2", "domain": [0, 0.4], "range": [0, 50], "title": "keys seen"},
@@ -313,14 +301,8 @@ def who_can_have_heard(name, layers, position):
     ]
     names = ["inputs", *(f"layer {n}" for n in range(1, DEEPEST + 1))]
     layout = {
-        "xaxis": {"range": [-0.5, HEARD - 0.5], "showgrid": False, "zeroline": False, "title": "position"},
-        "yaxis": {
-            "range": [-0.5, DEEPEST + 0.5],
-            "tickvals": list(range(DEEPEST + 1)),
-            "ticktext": names,
-            "showgrid": False,
-            "zeroline": False,
-        },
+        "xaxis": {**BARE, "range": [-0.5, HEARD - 0.5], "title": "position"},
+        "yaxis": {**BARE, "range": [-0.5, DEEPEST + 0.5], "tickvals": list(range(DEEPEST + 1)), "ticktext": names},
         "height": 380,
     }
     heard = np.flatnonzero(_reach(name, layers)[position])
@@ -377,15 +359,14 @@ def reading_in_blocks(step, name, block):
     ]
     layout = {
         **square(n, [0.34, 1]),
-        "xaxis2": {"anchor": "y2", "range": [-0.5, n - 0.5], "title": "token", "showgrid": False, "zeroline": False},
+        "xaxis2": {**BARE, "anchor": "y2", "range": [-0.5, n - 0.5], "title": "token"},
         "yaxis2": {
             "anchor": "x2",
             "domain": [0, 0.18],
             "range": [-0.5, LAYERS - 0.5],
             "tickvals": list(range(LAYERS)),
             "ticktext": [f"layer {layer + 1}" for layer in range(LAYERS)],
-            "showgrid": False,
-            "zeroline": False,
+            **BARE,
         },
         "height": 600,
     }

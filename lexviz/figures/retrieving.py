@@ -2,7 +2,7 @@
 
 Nothing is run here. Each function takes what `lexviz.runs.results()` holds, or what a chapter has measured, and gives
 the function that `lexviz.explore` takes. Runs are found by name, and any of them may be missing: then what they would
-show is left out. Layers and heads count from 1 where a reader sees them. Text is data: see `inside.shown`.
+show is left out. Layers and heads count from 1 where a reader sees them. Text is data: see `weights.shown`.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz.corpus import PassKey
-from lexviz.figures.inside import MONO, colours, heatmap, percent, shown, thousandths
-from lexviz.figures.lengths import PERPLEXITY, beyond
-from lexviz.figures.parts import line
+from lexviz.figures.parts import BARE, PERPLEXITY, beyond, line
+from lexviz.figures.weights import heatmap, legend, letters, percent, shown, thousandths
 from lexviz.inside import Written
 from lexviz.palette import BLUE, CYAN, GREEN, LIMIT, ORANGE, REFERENCE, VIOLET
 
@@ -179,18 +178,16 @@ def in_the_text(answers: dict[str, Answer]):
         seen = {"xaxis": "x2", "yaxis": "y2"}
         traces = [
             heatmap(thousandths(z), np.arange(row), np.arange(rows), "%{z} thousandths", name="weights"),
-            {"type": "scatter", "mode": "text", "name": "text", "x": [x for _, x, _ in spots]}
-            | {"y": [y for y, *_ in spots], "text": [c for *_, c in spots], "textfont": {**MONO, "size": 11}}
-            | {"hoverinfo": "skip", "showlegend": False},
+            letters([x for _, x, _ in spots], [y for y, *_ in spots], [c for *_, c in spots], size=11),
             _frames("fetched", [(b * block, b * block + block) for b in where], row, ORANGE),
             _frames("the key", [(asked.needle.start, asked.needle.stop)], row, LIMIT),
             _frames("read last", [(read - 1, read)], row, REFERENCE),
             _dots("scores", np.arange(len(scores)), scores, told, BLUE, 5) | seen,
             _dots("scores, fetched", where, scores[where], [told[b] for b in where], ORANGE, 9, "diamond") | seen,
             _dots("scores, the key", near, scores[near], [told[b] for b in near], LIMIT, 13, "circle-open") | seen,
-            *colours(),
+            *legend(),
         ]
-        bare = {"showgrid": False, "zeroline": False, "ticks": "", "showticklabels": False}
+        bare = {**BARE, "ticks": "", "showticklabels": False}
         high, gap, below = 150, 62, 19 * rows
         whole = high + gap + below
         layout = {

@@ -16,14 +16,15 @@ import plotly.graph_objects as go
 from IPython import get_ipython
 from IPython.display import display
 
-from lexviz import palette
 from lexviz.explore import TEMPLATE
+from lexviz.figures.parts import digits, line
+from lexviz.figures.points import evenly
+from lexviz.palette import ENCODING, PINK, REFERENCE
 from lexviz.train import Entry, Settings
 
 RUNS = {"XPos": "xpos-0", "RoPE": "rope-0", "ALiBi": "alibi-0", "Sinusoidal": "sinusoidal-0"}  # that one may compare
-POINTS = 250  # of a curve, at most
 LOSSES = (0.9, 6.1)  # the ends of the upper axis, nats: ln 256 is 5.5
-OURS = palette.LIMIT
+OURS = PINK
 
 
 def trailing(values: np.ndarray, width: int) -> np.ndarray:
@@ -58,7 +59,7 @@ def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[st
         ran the chapter.
         """
         about, steps, losses = recorded_curve(recorded, reference)
-        drawn = few(len(history))
+        drawn = evenly(len(history))
         done, loss, rate, speed = (
             np.array([entry[field] for entry in history], dtype=float) for field in range(len(Entry._fields))
         )
@@ -66,16 +67,15 @@ def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[st
         start = across_at(settings, np.array([1.0]), across)[0] if log else 0.0
         stop = 1.02 * max(there[-1], across_at(settings, np.array([settings.steps]), across)[0])
         unit = " steps" if across == "steps" else " million bytes"
-        coloured = {"color": palette.ENCODING[reference], "width": 4.5}
-        ours = {"color": OURS, "width": 2}
+        told = f"%{{x:.4g}}{unit}: %{{y:.4g}}"
+        coloured, ours = (ENCODING[reference], "solid", 4.5, told), (OURS, "solid", 2, told)
         averaged = trailing(losses, max(1, smoothing // int(steps[0])))  # each is the mean of so many steps already
         traces = [
-            line(f"{reference}, recorded", there, averaged, coloured, unit),
-            line("this model", here, trailing(loss, smoothing)[drawn], ours, unit),
+            line(f"{reference}, recorded", there, averaged, *coloured),
+            line("this model", here, trailing(loss, smoothing)[drawn], *ours),
         ]
         for (name, nats), dash in zip(levels.items(), ("dash", "dashdot", "dot"), strict=True):
-            grey = {"color": palette.REFERENCE, "width": 1.5, "dash": dash}
-            traces.append(line(name, [start or stop / 1e6, stop], [nats, nats], grey, unit))
+            traces.append(line(name, [start or stop / 1e6, stop], [nats, nats], REFERENCE, dash, 1.5, told))
         if below == "learning rate":
             rates = np.array([about.rate(int(step) - 1) for step in steps])
             lower = (there, rates), (here, rate[drawn])
@@ -85,7 +85,7 @@ def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[st
             lower = ([None], [None]), unsaid(here, speed[drawn])
             axis = {"title": "bytes a second", "range": [0, 1.2 * max([1.0, *speed])]}
         for name, (x, y), style in zip((f"{reference}, recorded", "this model"), lower, (coloured, ours), strict=True):
-            traces.append(line(f"below: {name}", x, y, style, unit, xaxis="x2", yaxis="y2", showlegend=False))
+            traces.append(line(f"below: {name}", x, y, *style, xaxis="x2", yaxis="y2", showlegend=False))
         scale = {"type": "log" if log else "linear", "range": np.log10([start, stop]).tolist() if log else [0, stop]}
         layout = {
             "xaxis": {**scale, "anchor": "y", "matches": "x2", "showticklabels": False},
@@ -98,7 +98,7 @@ def of(history: list[Entry], settings: Settings, recorded: dict, levels: dict[st
         reached = f"{int(steps[losses < lowest][0])}" if (losses < lowest).any() else "never"
         return go.Figure(traces, layout), [
             ("steps, this model", len(history), f"of {settings.steps}"),
-            ("million bytes read, this model", float(f"{million_bytes(settings, len(history)):.3g}"), ""),
+            ("million bytes read, this model", digits(million_bytes(settings, len(history))), ""),
             ("loss of the last 50 steps, this model", f"{loss[-50:].mean():.2f}" if len(loss) else "-", "nats"),
             ("loss of the last 50 steps, recorded", f"{losses[steps > steps[-1] - 50].mean():.2f}", "nats"),
             ("recorded: below the lowest dashed line from step", reached, ""),
@@ -120,12 +120,12 @@ def beside(histories: dict[str, list[Entry]]):
         """
         count = min(map(len, histories.values()))
         losses = {name: np.array([entry.loss for entry in history[:count]]) for name, history in histories.items()}
-        drawn = few(count)
+        drawn = evenly(count)
         traces = []
-        for (name, loss), colour in zip(losses.items(), (palette.ENCODING["XPos"], OURS), strict=False):
-            y = loss - losses[ours] if show == "difference" else loss
-            style = {"color": colour, "width": 2.5 if name == ours else 2}
-            traces.append(line(name, drawn + 1, trailing(y, smoothing)[drawn], style, " steps"))
+        for (name, loss), colour in zip(losses.items(), (ENCODING["XPos"], OURS), strict=False):
+            y = trailing(loss - losses[ours] if show == "difference" else loss, smoothing)[drawn]
+            width = 2.5 if name == ours else 2
+            traces.append(line(name, drawn + 1, y, colour, width=width, hover="%{x:.4g} steps: %{y:.4g}"))
         title = f"loss less that of {ours}, nats" if show == "difference" else "loss, nats a byte"
         layout = {"xaxis": {"title": "steps"}, "yaxis": {"title": title}}
         last = {name: f"{loss[-50:].mean():.2f}" for name, loss in losses.items()}
@@ -135,15 +135,6 @@ def beside(histories: dict[str, list[Entry]]):
 
 
 # ---- parts of figures -------------------------------------------------------------------------------------------
-
-
-def few(count: int) -> np.ndarray:
-    """Which of `count` points are drawn: at most POINTS, at equal distances, and the last.
-
-    >>> few(4), few(0)
-    (array([0, 1, 2, 3]), array([], dtype=int64))
-    """
-    return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int)) if count else np.arange(0)
 
 
 def million_bytes(settings: Settings, steps: int) -> float:
@@ -168,14 +159,6 @@ def unsaid(x, y) -> tuple[np.ndarray, list]:
     What the clock says differs from run to run, and git compares the words.
     """
     return np.concatenate([x[:1] if len(x) else [0.0], x]), [None, *np.asarray(y).tolist()]
-
-
-def line(name: str, x, y, style: dict, unit: str, **more) -> dict:
-    """A curve."""
-    hover = f"%{{x:.4g}}{unit}: %{{y:.4g}}<extra>{name}</extra>"
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style} | (
-        {"hovertemplate": hover} | more
-    )
 
 
 # ---- as it grows ------------------------------------------------------------------------------------------------

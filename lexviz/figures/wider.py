@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from lexviz import masks
 from lexviz.figures import costs, reading
 from lexviz.figures.costs import BYTES, HEAD_DIM, HEADS
-from lexviz.figures.parts import line
+from lexviz.figures.parts import TENS, below, key, line
 from lexviz.masks import Mask
 from lexviz.palette import BLANK, BLUE, CYAN, GREEN, GREY, LILAC, ORANGE, PINK
 
@@ -305,14 +305,14 @@ def the_wider_map(name, block, length):
     """
     pairs_seen = seen(name, block)
     colours = (BLANK, BLUE, ORANGE, GREEN)
-    below = np.stack([ways(name, block, layers)[-1] for layers in range(1, DEEPEST + 1)])
+    heard = np.stack([ways(name, block, layers)[-1] for layers in range(1, DEEPEST + 1)])
     traces = [
         reading.grid(pairs_seen, colours, "query %{y}, key %{x}"),
         reading.borders(TOKENS, block),
-        *reading.below(reading.grid(below, colours, "input %{x}, after %{y} layers", y=list(range(1, DEEPEST + 1)))),
-        reading.key("seen itself", BLUE),
-        reading.key("in a sum", ORANGE),
-        reading.key("if fetched", GREEN),
+        *below(reading.grid(heard, colours, "input %{x}, after %{y} layers", y=list(range(1, DEEPEST + 1)))),
+        key("seen itself", BLUE),
+        key("in a sum", ORANGE),
+        key("if fetched", GREEN),
     ]
     layout = {
         **reading.square(TOKENS, [0.32, 1]),
@@ -379,17 +379,7 @@ def costs_of_all(quantity, family, block):
         traces.append(line(name, n, y, *style, hover="%{x:,} tokens: %{y:.3g}", showlegend=chosen))
         if of.family == family:
             far[name] = formula(name, costs.LENGTHS[-1], block)
-    layout = {
-        "xaxis": {
-            "type": "log",
-            "title": "tokens",
-            "tickvals": [256, 1024, 4096, 16384, 65536],
-            "ticktext": ["256", "1k", "4k", "16k", "64k"],
-            "range": np.log10([220, 76_000]),
-        },
-        "yaxis": {"type": "log", "title": axis, "exponentformat": "power", "dtick": 1},
-        "height": 480,
-    }
+    layout = {"xaxis": costs.TOKENS, "yaxis": {**TENS, "title": axis}, "height": 480}
     causal = formula("causal", costs.LENGTHS[-1], block)
     least, most = min(far, key=far.get), max(far, key=far.get)
     said = {name: f"{name}, {100 * far[name] / causal:.3g}% of causal" for name in (least, most)}
