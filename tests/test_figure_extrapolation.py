@@ -447,6 +447,13 @@ def test_what_the_chapter_says_of_longer_training():
     assert 5 < longer["alibi"][4] / longer["rope"][4] < 6
     assert longer["alibi"][2] < longer["alibi"][1]  # reads on
     assert longer["rope"][2] > usual["rope"][2]
+    xpos = rows["xpos-long-0"]
+    for better, worse in ((longer["alibi"], xpos), (xpos, longer["rope"])):
+        assert np.all(np.array(better[:3]) < worse[:3])
+        assert np.all(np.array(better[3:]) > worse[3:])
+    assert longer["rope"][1] / xpos[1] == pytest.approx(1.03, abs=0.005)
+    assert (xpos[0], longer["rope"][0]) == (2.71, 2.79)
+    assert xpos[2] > rows["xpos-0"][2]
     assert min(rows[name][4] for name in ("shaw-0", "t5-0", "none-0")) > 3 * rows["rope-0"][4]
     assert rows["none-0"][0] > 2 * rows["rope-0"][0]
 
