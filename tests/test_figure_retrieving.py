@@ -103,8 +103,9 @@ def test_what_is_fetched_for_a_digit_is_framed_and_shaded_in_the_text(block, row
         z = np.array(trace(made, "weights").z, dtype=float).ravel()
         assert z[: len(weights)] == pytest.approx(np.round(1000 * weights), nan_ok=True)
         assert np.isnan(z[len(weights) :]).all()
-        drawn = trace(made, "text")
-        characters = {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True)}
+        characters = {}
+        for drawn in (trace(made, "text"), trace(made, "written")):
+            characters |= {(y, x): c for y, x, c in zip(drawn.y, drawn.x, drawn.text, strict=True) if c}
         text = bytes(of.asked.document[: of.asked.start].tolist()) + b"12345"[: digit - 1]
         assert [characters.get(divmod(i, row), " ") for i in range(len(text))] == shown(text)
         assert len(characters) == len([c for c in shown(text) if c != " "])

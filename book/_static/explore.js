@@ -81,42 +81,50 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
   const NUMBERS = ["x", "y", "z", "text", "customdata", "hovertemplate"], ENDS = ["range", "tickvals", "ticktext"];
   const isAxis = (name) => /^[xy]axis\d*$/.test(name);
   const numeric = (array) => Array.isArray(array) && array.length > 0 && array.every((v) => typeof v !== "string");
+  const draws = {
+    scatter: (trace, given) => given.mode && !trace.stackgroup,
+    heatmap: (trace) => trace.zauto === false,
+    bar: () => true,
+  };
 
-  /* Draws `changes` without Plotly.react, and says whether it did. Most moves change the numbers of lines and maps, some
-     the ends of an axis: for these plotly's own steps from numbers to drawn paths are enough, a thirtieth of the time
-     that it takes to go through all defaults, texts, margins and buttons again. Anything else, and whatever the reader
-     has zoomed or hidden, is left to react. What hovering, zooming and a later react need is kept as react would. */
+  /* Draws `changes` without Plotly.react, and says whether it did. Most moves change the numbers of lines, bars and maps,
+     some an axis' ends or title: for these plotly's own steps from numbers to drawn paths are enough, a thirtieth of the
+     time that it takes to go through all defaults, texts, margins and buttons again. Anything else, and whatever the
+     reader has zoomed or hidden, is left to react. What hovering, zooming and a later react need is kept as react would. */
   function drawNumbers(plot, spec, changes) {
     const full = plot._fullLayout, moved = new Set(), axes = {};
     if (plot._fullData.some((trace) => trace.visible !== true)) return false;
     for (const [path, value] of changes) {
-      const [kind, name, part] = path;
-      if (path.length !== 3 || value === null) return false;
-      if (kind === "data" && NUMBERS.includes(part)) {
+      const [kind, name, part, ...rest] = path;
+      if (value === null) return false;
+      if (kind === "data" && NUMBERS.includes(part) && !rest.length) {
         const trace = plot._fullData[name], map = trace?.type === "heatmap";
         if (!trace) return false; // a new one
         if ("xyz".includes(part) && !(map && part === "z" ? value.length && value.every(numeric) : numeric(value))) return false;
-        if (!(map ? trace.zauto === false : trace.type === "scatter" && spec.data[name].mode && !trace.stackgroup)) return false;
+        if (!draws[trace.type]?.(trace, spec.data[name])) return false;
         moved.add(name);
-      } else if (kind === "layout" && isAxis(name) && ENDS.includes(part)) {
+      } else if (kind === "layout" && isAxis(name) && ENDS.includes(part) && !rest.length) {
         const { range, autorange } = full[name], set = spec.layout[name].range;
         if (!set || autorange || set.some((end, i) => end !== range[i])) return false; // zoomed
         axes[`${name}.range`] ??= [...set];
         if (part === "range") axes[`${name}.range`] = [...value];
+      } else if (kind === "layout" && isAxis(name) && part === "title" && rest.join() === "text") {
+        axes[`${name}.title.text`] = value;
       } else return false;
     }
     for (const [[kind, name, part], value] of changes) {
-      if (kind === "layout" && part === "range") continue; // relayout, below, sets it
+      if (kind === "layout" && part !== "tickvals" && part !== "ticktext") continue; // relayout, below, sets it
       for (const holder of kind === "data" ? [plot.data[name], plot._fullData[name]] : [plot.layout[name], full[name]]) {
         holder[part] = value;
       }
     }
     for (const index of moved) {
       const trace = plot._fullData[index];
-      if (trace.type === "scatter") trace._length = Math.min((trace.x ?? trace.y).length, (trace.y ?? trace.x).length);
+      if (trace.type !== "heatmap") trace._length = Math.min((trace.x ?? trace.y).length, (trace.y ?? trace.x).length);
       const points = trace._module.calc(plot, trace);
       Object.assign(points[0], { t: points[0].t || {}, trace });
       plot.calcdata[index] = points;
+      trace._module.crossTraceCalc?.(plot, full._plots[trace.xaxis + trace.yaxis]);
       for (const id of [trace.xaxis, trace.yaxis]) {
         const name = `${id[0]}axis${id.slice(1)}`;
         if (full[name].autorange) axes[`${name}.autorange`] = true;
@@ -124,11 +132,30 @@ From file:// a browser runs classic scripts only and fetches nothing, so this is
     }
     if (Object.keys(axes).length) {
       window.Plotly.relayout(plot, axes);
-      for (const key of Object.keys(full._preGUI)) { // or react would take our range for a reader's zoom, and keep it
-        if (isAxis(key.split(".")[0]) && /range/.test(key)) delete full._preGUI[key];
+      for (const key of Object.keys(full._preGUI)) { // or react would take ours for a reader's zoom or title, and keep it
+        if (isAxis(key.split(".")[0]) && /range|title/.test(key)) delete full._preGUI[key];
       }
-    } else full._basePlotModules.forEach((module) => module.plot(plot));
+    } else drawMoved(plot, moved);
     return true;
+  }
+
+  /* Draws the traces that have moved and no other; of maps and bars all of a subplot, and of lines that fill the space to
+     the next one too, since plotly takes what it is not given for gone. Lines one by one, or it would reorder them. */
+  function drawMoved(plot, moved) {
+    for (const [id, subplot] of Object.entries(plot._fullLayout._plots)) {
+      const here = plot.calcdata.filter(([{ trace }]) => trace.xaxis + trace.yaxis === id);
+      const hasMoved = ([{ trace }]) => moved.has(trace.index);
+      for (const module of new Set(here.filter(hasMoved).map(([{ trace }]) => trace._module))) {
+        const alike = here.filter(([{ trace }]) => trace._module === module);
+        const layer = subplot.plot.select(`.${module.layerName ?? `${module.name}layer`}`);
+        if (module.name === "scatter" && !alike.some(([{ trace }]) => trace.fill?.startsWith("tonext"))) {
+          alike.filter(hasMoved).forEach((line) => module.plot(plot, subplot, [line], layer, { duration: 0 }));
+        } else {
+          module.plot(plot, subplot, alike, layer);
+          module.style(plot);
+        }
+      }
+    }
   }
 
   /* ---- one figure ---- */

@@ -225,11 +225,14 @@ def interleaved_and_half_split(position, head_dim, order):
     panels = (("", [0, 0.46], np.arange(d), "interleaved"), ("2", [0.54, 1], in_slot, "half-split"))
     for number, domain, names, title in panels:
         ticks = {**BARE, "tickvals": list(range(d)), "ticktext": [str(name) for name in names]}
-        layout[f"xaxis{number}"] = {**ticks, "domain": domain, "anchor": f"y{number}", "constrain": "domain"}
+        ends = [-0.5, d - 0.5]
+        layout[f"xaxis{number}"] = {**ticks, "domain": domain, "anchor": f"y{number}", "range": ends} | {
+            "constrain": "domain"
+        }
         layout[f"yaxis{number}"] = {
             **ticks,
             "anchor": f"x{number}",
-            "autorange": "reversed",
+            "range": ends[::-1],
             "scaleanchor": f"x{number}",
             "constrain": "domain",
             "constraintoward": "top",

@@ -170,15 +170,22 @@ def in_the_text(answers: dict[str, Answer]):
         read, block = len(weights), answer.block
         rows = -(-len(asked.document) // row)
         z = np.pad(weights, (0, rows * row - read), constant_values=np.nan).reshape(rows, row)
-        characters = shown([*asked.document[: asked.start].tolist(), *answer.said[: digit - 1]])
-        spots = [(*divmod(i, row), c) for i, c in enumerate(characters) if c != " "]
+        characters = shown([*asked.document[: asked.start].tolist(), *answer.said])
+        characters[asked.start + digit - 1 :] = [""] * (len(answer.said) - digit + 1)  # not written yet
+        spots = [(i % row, i // row, c) for i, c in enumerate(characters) if c != " "]
+        until = sum(c != " " for c in characters[: asked.start])
         told = [f"{b}: {''.join(characters[b * block : b * block + block])}" for b in range(len(scores))]
+        every = np.concatenate(
+            [each.scores[layer - 1, head - 1] for each in answer.steps]
+        )  # for one axis for all digits
+        ends = [every.min() - 0.08 * np.ptp(every), every.max() + 0.08 * np.ptp(every)]
         where, near = np.flatnonzero(fetched), _blocks(asked.needle, block)
         near = [b for b in near if b < len(scores)]
         seen = {"xaxis": "x2", "yaxis": "y2"}
         traces = [
             heatmap(thousandths(z), np.arange(row), np.arange(rows), "%{z} thousandths", name="weights"),
-            letters([x for _, x, _ in spots], [y for y, *_ in spots], [c for *_, c in spots], size=11),
+            letters(*zip(*spots[:until], strict=True), size=11),
+            letters(*zip(*spots[until:], strict=True), size=11) | {"name": "written"},
             _frames("fetched", [(b * block, b * block + block) for b in where], row, ORANGE),
             _frames("the key", [(asked.needle.start, asked.needle.stop)], row, LIMIT),
             _frames("read last", [(read - 1, read)], row, REFERENCE),
@@ -194,7 +201,8 @@ def in_the_text(answers: dict[str, Answer]):
             "xaxis": {**bare, "range": [-0.6, row - 0.4], "anchor": "y"},
             "yaxis": {**bare, "range": [rows - 0.4, -0.6], "domain": [0, below / whole], "anchor": "x"},
             "xaxis2": {"range": [-1, len(asked.document) // block + 1], "anchor": "y2", "title": "block"},
-            "yaxis2": {"title": "score", "domain": [1 - high / whole, 1], "anchor": "x2", "zeroline": False},
+            "yaxis2": {"title": "score", "domain": [1 - high / whole, 1], "range": ends, "anchor": "x2"}
+            | {"zeroline": False},
             "height": whole + 70, "margin": {"l": 40, "r": 6, "t": 60, "b": 10},
         }  # fmt: skip
         given = np.nansum(weights[asked.needle])
