@@ -19,7 +19,7 @@ START = "book/index.html"  # a short page with one figure
 
 @pytest.fixture(scope="module")
 def visit(browser, site):
-    """Opens a page of the site, typesets it, opens what is folded and draws every figure."""
+    """Opens a page of the site, opens what is folded and draws every figure."""
     contexts = []
 
     def open_(page, **options):
@@ -28,8 +28,6 @@ def visit(browser, site):
         tab = contexts[-1].new_page()
         tab.set_default_timeout(120_000)
         tab.goto(f"{site.as_uri()}/{page}")
-        if tab.evaluate("typeof MathJax") != "undefined":
-            tab.evaluate("MathJax.startup.promise.then(() => 0)")
         tab.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
         tab.evaluate(
             "document.querySelectorAll('.toggle-hidden').forEach(folded => folded.classList.remove('toggle-hidden'))"

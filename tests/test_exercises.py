@@ -247,7 +247,6 @@ def page(request, browser, site):
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.goto(f"{site.as_uri()}/{PAGES[0]}")
-    tab.evaluate("MathJax.startup.promise.then(() => 0)")
     yield tab
     theirs = ("[PST]", "[togglebutton]")
     assert [text for text in said if not text.startswith(theirs)] == []

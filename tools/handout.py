@@ -35,7 +35,7 @@ def document(path: pathlib.Path) -> str:
 
 
 def printed(chromium, path: pathlib.Path) -> bytes:
-    """A presentation as PDF, formulas typeset and figures drawn."""
+    """A presentation as PDF, its figures drawn."""
     tab = chromium.new_page(viewport={"width": 680, "height": 1000}, reduced_motion="reduce", offline=True)
     tab.emulate_media(media="print")
     html, address = document(path), path.with_name("handout.html").as_uri()  # beside the files that it uses

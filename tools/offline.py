@@ -1,7 +1,8 @@
 """Sphinx extension: all that a page needs comes from files in the site, none of it from another host.
 
-Mathematics and plots are drawn by scripts that the environment holds already; they are copied beside the pages and
-are not in git. Every .css and .js of book/_static is put on every page, as Jupyter Book does with a _static of its own.
+Plots are drawn by a script that the environment holds already; it is copied beside the pages and is not in git. No page
+names it: explore.js loads it where there is a figure, once. Formulas need no script (tools/formulas.py). Every .css and
+.js of book/_static is put on every page, as Jupyter Book does with a _static of its own.
 """
 
 import hashlib
@@ -14,14 +15,7 @@ OWN = ROOT / "book" / "_static"
 EXTRA = ROOT / "book" / "extra"  # copied as it is to the top of the site
 TEMPLATES = ROOT / "tools" / "templates"
 
-# sphinx-mathjax-offline carries all of MathJax, 24 MB. The site needs two of its files: the build that draws AMS TeX
-# in SVG, which needs no fonts, and what speaks to screen readers. A macro beyond AMS would ask for a third file, and
-# tests/test_site.py would say so. No page names plotly.min.js: explore.js loads it where there is a figure, once.
-FILES = {
-    "mathjax/tex-svg.js": ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js"),
-    "mathjax/a11y/assistive-mml.js": ("sphinx-mathjax-offline", "static/mathjax/a11y/assistive-mml.js"),
-    "plotly.min.js": ("plotly", "package_data/plotly.min.js"),
-}
+PLOTLY = pathlib.Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
 
 
 def settings(app, config):
@@ -35,13 +29,11 @@ def settings(app, config):
 
 
 def copy(app):
-    """Put the packages' files into the site, before the first page names one."""
-    if app.builder.format != "html":
-        return
-    for name, (package, path) in FILES.items():
-        target = pathlib.Path(app.outdir, "_static", name)
+    """Put plotly into the site."""
+    if app.builder.format == "html":
+        target = pathlib.Path(app.outdir, "_static", PLOTLY.name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(pathlib.Path(importlib.util.find_spec(package).origin).parent / path, target)
+        shutil.copyfile(PLOTLY, target)
 
 
 def setup(app):

@@ -137,14 +137,14 @@ def document() -> str:
     soups = [bs4.BeautifulSoup((SITE / path).read_text(encoding="utf-8"), "html.parser") for path in pages]
     chapters = [chapter(soup, path, pages) for soup, path in zip(soups, pages, strict=True)]
     chapters.append(solutions(chapters))
-    # Of the pages' heads: all styles, and the scripts that draw formulas and the book's own, which draw figures.
+    # Of the pages' heads: all styles, and the book's own scripts, which draw figures.
     own = [path.name for path in (ROOT / "book" / "_static").glob("*.js")]
     head = []
     for part in soups[0].select("head link[rel=stylesheet], head script"):
         for key in {"href", "src"} & set(part.attrs):
             part[key] = urljoin(pages[0], part[key])
         file = posixpath.basename(part.get("src", "")).split("?")[0]
-        if part.name == "link" or "mathjax" in part.get("src", "") or file in own or "window.MathJax" in part.text:
+        if part.name == "link" or file in own:
             head.append(str(part))
     about = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     feet = []  # each page has its chapter's title at its foot: every chapter is a kind of page
@@ -166,7 +166,7 @@ def document() -> str:
 
 
 def opened(chromium):
-    """The book in a tab of its own, as it goes to the printer: formulas typeset, figures drawn, all made to fit.
+    """The book in a tab of its own, as it goes to the printer: figures drawn, all made to fit.
 
     A figure that the page holds no picture of comes to life, as on the website, when it comes near the window.
     """
@@ -184,8 +184,7 @@ def opened(chromium):
 
 
 def draw(tab, figures: str) -> None:
-    """Wait until all formulas of a page are typeset and its figures, those of a selector, are drawn."""
-    tab.evaluate("window.MathJax?.startup.promise.then(() => 0)")
+    """Wait until the figures of a page, those of a selector, are drawn."""
     for figure in tab.locator(figures).all():
         figure.scroll_into_view_if_needed()
         figure.and_(tab.locator("[data-state=ready], [data-state=failed]")).wait_for()

@@ -7,7 +7,6 @@ picture under a fingerprint of what it was made from, so that only figures that 
 """
 
 import hashlib
-import importlib.util
 import os
 import pathlib
 import re
@@ -17,9 +16,10 @@ import urllib.parse
 from playwright.sync_api import Error, sync_playwright
 from sphinx.util import logging
 
+from offline import PLOTLY
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = ROOT / "_build" / "pictures"
-PLOTLY = pathlib.Path(importlib.util.find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
 WIDTHS = {"wide": 702, "narrow": 320}  # of a plot, in pixels: what book.css gives it on most screens, and on a phone
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 DRAW = """async ([spec, width]) => {

@@ -12,7 +12,7 @@ import re
 ALLOWED = {
     "default-src": "'none'",
     "script-src": "'self'",
-    "style-src": "'self' 'unsafe-inline'",  # plotly, MathJax and the theme write style as they draw
+    "style-src": "'self' 'unsafe-inline'",  # plotly and the theme write style as they draw
     "img-src": "'self' data: blob:",  # blob: a plot that is saved as a picture
     "font-src": "'self'",
     "connect-src": "'self'",  # the search shows where its words stand

@@ -46,6 +46,6 @@
     }
   });
   addEventListener("load", () => {
-    window.MathJax?.startup?.promise.then(() => all('mjx-container[display="true"]').forEach((formula) => wide.observe(formula)));
+    all('mjx-container[display="true"]').forEach((formula) => wide.observe(formula));
   });
 })();

@@ -13,7 +13,7 @@ import offline  # noqa: E402
 
 project = "Reading past the training length"
 language = "en"
-extensions = ["myst_parser", "sphinx.ext.mathjax", "sphinx_revealjs"]
+extensions = ["myst_parser", "formulas", "sphinx_revealjs"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath"]
 exclude_patterns = [".doctrees"]
 pygments_style = "a11y-light"
@@ -21,13 +21,13 @@ smartquotes = False
 html_copy_source = False
 templates_path = ["templates"]
 
-mathjax_path = "mathjax/tex-svg.js"
-mathjax3_config = {"loader": {"load": ["a11y/assistive-mml"]}, "options": {"enableMenu": False}}
+html_math_renderer = "drawn"
 
 revealjs_html_theme = "revealjs-simple"
 revealjs_style_theme = "slides.css"
-revealjs_static_path = ["static", "../../book/_static/explore.js", "../../book/_static/explore.css"]
-revealjs_css_files = ["explore.css"]
+revealjs_static_path = ["static", "../../book/_static/explore.js", "../../book/_static/explore.css",
+                        "../../book/_static/formulas.css"]  # fmt: skip
+revealjs_css_files = ["explore.css", "formulas.css"]
 revealjs_js_files = [("explore.js", {"defer": "defer"}), ("slides.js", {"defer": "defer"})]
 revealjs_script_plugins = [{"name": "RevealNotes", "src": "revealjs/plugin/notes/notes.js"}]
 revealjs_script_conf = {

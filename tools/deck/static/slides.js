@@ -42,9 +42,9 @@
     addEventListener("hashchange", visit);
     visit();
     // The speaker's window has none of this page's style: formulas go there as MathML.
-    window.MathJax?.startup?.promise.then(() => document.querySelectorAll("aside.notes mjx-container").forEach((formula) => {
+    document.querySelectorAll("aside.notes mjx-container").forEach((formula) => {
       formula.replaceWith(formula.querySelector("mjx-assistive-mml > math"));
-    }));
+    });
   }
   if (Reveal.isReady()) start();
   else Reveal.on("ready", start);
