@@ -144,6 +144,7 @@ LEADS_NOWHERE = """# Chapter
     ("text", "code", "said"),
     [
         (LEADS_NOWHERE, "", ["no-page", "no-place", "no-label", "no-equation", "no-term", "no-source", "htp"]),
+        ("# Chapter\n\nHere $\\zetta$ is wrong.", "", ["chapter.ipynb", "does not understand \\zetta"]),
         ("# Chapter", "\n1 / 0", ["ZeroDivisionError"]),
         ("# Chapter", "\nimport sys; print('careful', file=sys.stderr)", ["stderr"]),
     ],
