@@ -39,7 +39,10 @@ ELSEWHERE = {
     "evaluate.Trial": "evaluate.passkey_trials",
     "inside.Written": "inside.written",
     "runs.make": "runs.results",
-    **{f"runs.measures.{each}": "runs.results" for each in ("lengths", "places", "repeats", "resolution", "windows")},
+    **{
+        f"runs.measures.{each}": "runs.results"
+        for each in ("lengths", "places", "repeats", "copies", "resolution", "windows")
+    },
     **{
         f"runs.measures.{each}": "runs.results"
         for each in ("retrieval", "reach", "fetching", "passkeys", "passkey_ways", "ask", "answers")
