@@ -25,7 +25,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from lexviz import checks, masks
 from lexviz.masks import Interval, Mask
-from lexviz.positions import NoPosition, PositionEncoding, positions_of
+from lexviz.positions import PositionEncoding, encoding_or_none, positions_of
 
 RUN = 128  # queries taken together, at least; fewer keep a processor idle, more compute pairs that the mask forbids
 PIECE = 2**20  # numbers of k that are copied into windows at a time: they should stay in a processor's cache
@@ -48,7 +48,7 @@ def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positio
             [0.0000, 0.0000, 1.7300]])
     """
     _check(q, k, k, mask)
-    position = _encoding(position)
+    position = encoding_or_none(position)
     m, n = positions_of(q, k, q_positions, k_positions)
     bias = position.bias(q, k, q_positions, k_positions)
     q, k = position.rotate(q, k, q_positions, k_positions)
@@ -108,7 +108,7 @@ def windowed(
     _check(q, k, v, mask)
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; they must be of one kind")
-    position = _encoding(position)
+    position = encoding_or_none(position)
     first_q, first_k = _first_positions(q, k, q_positions, k_positions)
     if not _biased(position) and _sight(mask, first_q, q.shape[-2], first_k, k.shape[-2]) != "mixed":
         return _in_window(q, k, v, mask, position, first_q, first_k)  # torch needs no n x n numbers for these
@@ -278,6 +278,9 @@ def _sight(mask: Mask, first_q: int, queries: int, first_k: int, keys: int) -> s
     return "triangle" if (first_q, queries) == (first_k, keys) and np.array_equal(high, i) else "mixed"
 
 
+FROM_SHAPES = (_plan, _sight)  # ask for shapes and the mask, for no numbers: who compiles computes them once
+
+
 # ---- masks with gaps, and the choice ----------------------------------------------------------------------------
 
 
@@ -296,7 +299,7 @@ def path(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions
         return "windows"
     whole_texts = q_positions is None and k_positions is None and FLEX_FROM <= q.shape[-2] == k.shape[-2]
     alike = masks.dense(mask, 1).ndim == 2  # for all sequences of a batch
-    fits = whole_texts and alike and not torch.is_grad_enabled() and not _biased(position or NoPosition())
+    fits = whole_texts and alike and not torch.is_grad_enabled() and not _biased(encoding_or_none(position))
     return "flex" if fits and _can_compile(q.device.type) else "dense"
 
 
@@ -316,7 +319,7 @@ def attention(
     way = path(q, k, mask, position, q_positions, k_positions)
     if way != "flex":
         return (windowed if way == "windows" else attend)(q, k, v, mask, position, q_positions, k_positions)
-    q, k = _encoding(position).rotate(q, k)
+    q, k = encoding_or_none(position).rotate(q, k)
     return _compiled_flex()(q, k, v, block_mask=_flex_mask(mask, q.shape[-2], q.device))
 
 
@@ -344,30 +347,12 @@ def _flex_mask(mask: Mask, length: int, device: torch.device):
 
 
 def _check(q, k, v, mask) -> None:
-    checks.a(Tensor, q=q, k=k, v=v)
-    for name, x in (("q", q), ("k", k), ("v", v)):
-        if x.ndim != 4 or not x.is_floating_point() or not x.shape[-2]:
-            raise ValueError(
-                f"{name} is {x.dtype} of shape {tuple(x.shape)}; (batch, heads, length, head_dim) is needed"
-            )
-    if q.shape[:2] != k.shape[:2] or q.shape[-1] != k.shape[-1] or k.shape[:-1] != v.shape[:-1]:
-        raise ValueError(
-            f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; batch and heads must "
-            "agree, q and k in head_dim, k and v in length"
-        )
-    if not q.device == k.device == v.device:
-        raise ValueError(f"q, k and v are on {q.device}, {k.device} and {v.device}; they must be on one device")
+    checks.heads(q, k, v)
     if not isinstance(mask, Mask):
         raise ValueError(f"mask is a {type(mask).__name__}; a Mask such as masks.causal() is needed")
     sequences, *_ = *np.shape(mask(0, 0)), 1  # one answer for all, or (batch, 1, 1, 1)
     if sequences not in (1, len(q)):
         raise ValueError(f"mask is {mask}, made for {sequences} sequences; q has {len(q)}")
-
-
-def _encoding(position: PositionEncoding | None) -> PositionEncoding:
-    position = NoPosition() if position is None else position
-    checks.a(PositionEncoding, position=position)
-    return position
 
 
 def _biased(position: PositionEncoding) -> bool:

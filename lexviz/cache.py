@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lexviz import checks, masks
-from lexviz.attention import _check, attention
+from lexviz.attention import attention
 from lexviz.masks import Mask
 from lexviz.positions import PositionEncoding
 
@@ -50,7 +50,7 @@ class KeyValueCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to all that their mask allows; their keys and values are kept."""
-        _check(q, k, v, self.mask)
+        checks.heads(q, k, v)
         start, stop = self.length, self.length + q.shape[-2]
         if self.k is not None:
             k, v = torch.cat((self.k, k), dim=2), torch.cat((self.v, v), dim=2)
@@ -99,7 +99,7 @@ class SegmentCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of the new tokens' queries to the keys of all `inputs`."""
-        _check(q, k, v, self.mask)
+        checks.heads(q, k, v)
         start = self.length - q.shape[-2]
         if self.length < k.shape[-2]:
             raise ValueError(

@@ -80,3 +80,50 @@ def a(kind, /, **arguments) -> None:
             shown = repr(value)
             shown = shown if len(shown) <= 60 else f"of class {type(value).__name__}"
             raise ValueError(f"{name} is {shown}; it must be of class {getattr(kind, '__name__', kind)}")
+
+
+def heads(q, k, v) -> None:
+    """Queries, keys and values, (batch, heads, length, head_dim), that fit each other; or a ValueError.
+
+    >>> import torch
+    >>> heads(*torch.zeros(2, 1, 4, 10, 32), torch.zeros(1, 4, 9, 32))
+    Traceback (most recent call last):
+    ValueError: q, k and v have shapes (1, 4, 10, 32), (1, 4, 10, 32) and (1, 4, 9, 32); batch and heads must agree, q \
+and k in head_dim, k and v in length
+    """
+    from torch import Tensor  # not above: theory and masks need no torch
+
+    a(Tensor, q=q, k=k, v=v)
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if x.ndim != 4 or not x.is_floating_point() or not x.shape[-2]:
+            raise ValueError(
+                f"{name} is {x.dtype} of shape {tuple(x.shape)}; (batch, heads, length, head_dim) is needed"
+            )
+    if q.shape[:2] != k.shape[:2] or q.shape[-1] != k.shape[-1] or k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(
+            f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; batch and heads must "
+            "agree, q and k in head_dim, k and v in length"
+        )
+    if not q.device == k.device == v.device:
+        raise ValueError(f"q, k and v are on {q.device}, {k.device} and {v.device}; they must be on one device")
+
+
+def text(**argument) -> int:
+    """How many tokens there are in one text of them, (length,).
+
+    >>> import torch
+    >>> text(tokens=torch.arange(5))
+    5
+    >>> text(tokens=torch.arange(5)[None])
+    Traceback (most recent call last):
+    ValueError: tokens is torch.int64 of shape (1, 5); one text of whole numbers, (length,), is needed
+    """
+    from torch import Tensor
+
+    ((name, value),) = argument.items()
+    a(Tensor, **argument)
+    if value.ndim != 1 or value.is_floating_point() or not len(value):
+        raise ValueError(
+            f"{name} is {value.dtype} of shape {tuple(value.shape)}; one text of whole numbers, (length,), is needed"
+        )
+    return len(value)

@@ -5,16 +5,12 @@ the length of the text. `tokens` is one text, (length,), whole numbers; of `stat
 Maps are between bytes, of a landmark model too: its landmarks get no weight, and their own looks are left out.
 
     tiles, region        the attention map, coarse and whole, or exact and in part
-    retrieved            the same in tiles, of a landmark model that fetches blocks
-    written              what a landmark model fetches for each byte that it writes
-    landmark_keys        what its landmarks offer, of many blocks at once
     by_distance          where the last queries' attention goes, by distance
     states               what enters the first layer, and what each layer makes of it
     losses               of each byte, with chosen heads forbidden to look far
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +19,10 @@ from torch.nn import functional as F
 
 from lexviz import checks
 from lexviz.attention import Window
-from lexviz.landmark import LandmarkCache, is_landmark, remove_landmarks
+from lexviz.landmark import remove_landmarks
 from lexviz.masks import Mask
 from lexviz.model import LanguageModel, Layer
 from lexviz.positions import PositionEncoding, distances
-
-AT_ONCE = 16  # texts that `landmark_keys` reads together: of each it keeps a little only
 
 
 def tiles(model: LanguageModel, tokens: Tensor, tile: int, mask: Mask | None = None) -> np.ndarray:
@@ -61,115 +55,6 @@ def _edges(first: int, count: int, tile: int) -> tuple[slice, np.ndarray]:
     """The tiles that places first .. first + count - 1 fall into, and where each begins, counted from `first`."""
     numbers = np.arange(first // tile, (first + count - 1) // tile + 1)
     return slice(numbers[0], numbers[-1] + 1), np.maximum(numbers * tile - first, 0)
-
-
-@torch.no_grad()
-def retrieved(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: str = "head and token") -> np.ndarray:
-    """As `tiles`, a block to a tile, of a landmark model that reads in chunks and fetches k blocks for each query.
-
-    >>> from lexviz.model import ModelConfig
-    >>> from lexviz.positions import Rope
-    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2, landmark_block=10))
-    >>> retrieved(model, torch.arange(200), k=2, chunk=50).shape
-    (2, 4, 20, 20)
-    """
-    checks.at_least(1, chunk=chunk)
-    n, config, block = _length(model, tokens), model.config, _block(model)
-    if n % block:
-        raise ValueError(f"model has landmark_block={block}; it must divide the length of tokens, {n}")
-    caches = [LandmarkCache(block, k, choose) for _ in model.blocks]
-    found = torch.zeros(config.layers, config.heads, n // block, n // block)
-    for part in tokens.split(int(chunk)):
-        finished, first = caches[0].blocks, caches[0].length
-        model(part[None], cache=caches)
-        for i, cache in enumerate(caches):
-            blocks, shares, local, _, weights = (x[0] for x in cache.last)
-            whole = torch.zeros(*local.shape, n // block + 1)  # (heads, queries, blocks), and one for empty slots
-            whole.scatter_add_(-1, blocks % (n // block + 1), shares)
-            weights = weights[..., blocks.shape[-1] * (block + 1) :]  # of the local tokens
-            whole.index_add_(-1, finished + torch.arange(weights.shape[-1]) // (block + 1), weights)
-            queries = first + torch.arange(local.shape[-1])
-            bytes_ = ~is_landmark(len(queries), block, first)
-            found[i].index_add_(1, queries[bytes_] // (block + 1), whole[:, bytes_, :-1])
-    return (found / block).numpy()
-
-
-class Written(NamedTuple):
-    """A byte that a landmark model wrote, and what it looked at just before it did."""
-
-    byte: int
-    weights: np.ndarray  # (layers, heads, bytes so far); nan: neither fetched nor local
-    fetched: np.ndarray  # booleans (layers, heads, finished blocks): which were
-    scores: np.ndarray  # (layers, heads, finished blocks): of their landmarks; nan: at most k, none was scored
-
-
-@torch.inference_mode()
-def written(model: LanguageModel, prompt: Tensor, count: int, k: int, chunk: int) -> Iterator[Written]:
-    """What a landmark model writes after a prompt (length,), and which k blocks each head fetches for it.
-
-    >>> from lexviz.model import ModelConfig
-    >>> from lexviz.positions import Rope
-    >>> model = LanguageModel(ModelConfig(position=Rope(head_dim=32), layers=2, landmark_block=10))
-    >>> first, second = written(model, torch.arange(200), count=2, k=3, chunk=50)
-    >>> second.weights.shape, int(second.fetched[0, 0].sum()), int(np.isfinite(second.weights[0, 0]).sum())
-    ((2, 4, 201), 3, 31)
-    """
-    checks.at_least(0, count=count)
-    checks.at_least(1, chunk=chunk)
-    read, block = _length(model, prompt), _block(model)
-    caches = [LandmarkCache(block, k) for _ in model.blocks]
-    *before, last = prompt.split(int(chunk))
-    for part in before:
-        model(part[None], cache=caches)
-    for byte in model.generate(last, count, cache=caches):
-        found = [_of_last_query(cache, block, read) for cache in caches]
-        yield Written(byte, *(np.stack(each) for each in zip(*found, strict=True)))
-        read += 1
-
-
-def _of_last_query(cache: LandmarkCache, block: int, read: int) -> tuple[np.ndarray, ...]:
-    """Of the query that read byte read - 1: weights of bytes, which blocks were fetched, their scores; by head."""
-    at = -2 if cache.length % (block + 1) == 0 else -1  # a landmark after it is a query of its own
-    blocks, _, _, scores, weights = (x[0, :, at].numpy() for x in cache.last)
-    heads, count = scores.shape
-    fetched = np.zeros((heads, count + 1), dtype=bool)
-    np.put_along_axis(fetched, blocks % (count + 1), True, axis=1)  # the last column for the empty slot, -1
-    of_bytes = np.full((heads, read), np.nan, dtype=np.float32)
-    size, slots = block + 1, blocks.shape[-1]
-    for head, row in enumerate(weights):
-        for slot, b in enumerate(blocks[head]):
-            if b >= 0:
-                of_bytes[head, b * block : (b + 1) * block] = row[slot * size : slot * size + block]
-        of_bytes[head, count * block :] = remove_landmarks(torch.from_numpy(row[slots * size :]), block)
-    return of_bytes, fetched[:, :-1], scores
-
-
-@torch.inference_mode()
-def landmark_keys(model: LanguageModel, texts: Tensor, layer: int) -> Tensor:
-    """The keys, before rotation, that a layer's landmarks have in texts (batch, length) read at once, as in training.
-
-    (heads, blocks of all texts, head_dim), text after text; layers count from 0.
-
-    >>> from lexviz import runs
-    >>> landmark_keys(runs.load("landmark-0"), torch.arange(240).reshape(2, 120), layer=1).shape
-    torch.Size([4, 16, 32])
-    """
-    block = _block(model)
-    checks.a(Tensor, texts=texts)
-    if texts.ndim != 2:
-        raise ValueError(f"texts has shape {tuple(texts.shape)}; (batch, length) is needed")
-    checks.at_least(0, layer=layer)
-    if layer not in range(model.config.layers):
-        raise ValueError(f"layer is {layer}; it must be from 0 to {model.config.layers - 1}")
-    found = []
-    for part in texts.split(AT_ONCE):
-        x, _ = model._embed(part, None)
-        for each in model.blocks[:layer]:
-            x = each(x, model.config.mask, model.position)
-        normed = model.blocks[layer].norm_attention(x)
-        keys = model.blocks[layer].heads(normed, normed)[1]  # (batch, heads, tokens, head_dim)
-        found.append(keys[:, :, is_landmark(keys.shape[2], block)].transpose(0, 1).flatten(1, 2))
-    return torch.cat(found, dim=1)
 
 
 def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, mask: Mask | None = None) -> np.ndarray:
@@ -244,7 +129,7 @@ def states(model: LanguageModel, tokens: Tensor, mask: Mask | None = None) -> Te
     """
     checks.a(LanguageModel, model=model)
     entering = [layer.hidden for layer in model.look(tokens, mask)]
-    last = model.blocks[-1](entering[-1], model._mask(mask), model.position)
+    last = model.blocks[-1](entering[-1], model.config.mask if mask is None else mask, model.position)
     return torch.stack([*entering, last])
 
 
@@ -305,10 +190,10 @@ def losses(
                 f"heads has layer {layer}: {chosen}; the model has layers 0 .. {model.config.layers - 1} with heads "
                 f"0 .. {model.config.heads - 1}"
             )
-    x, _ = model._embed(tokens[None, :-1], None)
+    x = next(model.look(tokens[None, :-1], mask)).hidden  # (1, length - 1, width), as it enters the first layer
     for i, block in enumerate(model.blocks):
         encoding = Nearsighted(model.position, sight, heads[i]) if heads.get(i) else model.position
-        x = block(x, model._mask(mask), encoding)
+        x = block(x, model.config.mask if mask is None else mask, encoding)
     logits = model.predict(model.norm(x))[0]  # (length - 1, vocabulary)
     return F.cross_entropy(logits, tokens[1:].long(), reduction="none")
 
@@ -322,16 +207,6 @@ def _between_bytes(model: LanguageModel, layer: Layer) -> Iterator[Window]:
         yield window
 
 
-def _block(model: LanguageModel) -> int:
-    checks.a(LanguageModel, model=model)
-    if not model.config.landmark_block:
-        raise ValueError("model has landmark_block=None; it has no landmarks")
-    return model.config.landmark_block
-
-
 def _length(model: LanguageModel, tokens: Tensor) -> int:
     checks.a(LanguageModel, model=model)
-    checks.a(Tensor, tokens=tokens)
-    if tokens.ndim != 1 or not len(tokens) or tokens.is_floating_point():
-        raise ValueError(f"tokens is {tokens.dtype} of shape {tuple(tokens.shape)}; one text, (length,), is needed")
-    return len(tokens)
+    return checks.text(tokens=tokens)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lexviz import attention, checks, masks
-from lexviz.positions import PositionEncoding
+from lexviz.positions import PositionEncoding, encoding_or_none
 
 # ---- where the landmarks are ------------------------------------------------------------------------------------
 
@@ -110,7 +110,9 @@ def landmark_attention(
     >>> out.shape, weights[..., 2::3].abs().max().item()  # landmarks get no weight: their values are never read
     (torch.Size([1, 2, 9, 8]), 0.0)
     """
-    attention._check(q, k, v, masks.full())
+    checks.heads(q, k, v)
+    if q.shape[-2] > k.shape[-2]:
+        raise ValueError(f"q has {q.shape[-2]} tokens and k has {k.shape[-2]}; the queries are the last of the keys")
     weights = grouped_softmax(
         attention.scores(q, k, masks.full(), position), is_landmark(k.shape[-2], block), k.shape[-2] - q.shape[-2]
     )
@@ -245,7 +247,7 @@ class LandmarkCache:
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
         """Attention of new tokens (batch, heads, new, head_dim); their keys and values are kept for later ones."""
-        attention._check(q, k, v, masks.full())
+        checks.heads(q, k, v)
         d, local = k.shape[-1], torch.cat((k, v), dim=-1)
         if self._local is None:
             self._local = local[:, :, :0]
@@ -258,7 +260,7 @@ class LandmarkCache:
             )
         local = torch.cat((self._local, local), dim=2)  # (batch, heads, local, 2 head_dim)
         with torch.autocast(q.device.type, enabled=False):  # it would take the products in half precision
-            out = self._attend(q, local, d, attention._encoding(position))
+            out = self._attend(q, local, d, encoding_or_none(position))
         self._keep(local.detach(), d)
         return out.to(v.dtype)
 

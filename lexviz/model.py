@@ -51,6 +51,9 @@ class ModelConfig:
             raise ValueError(
                 f"position is {self.position!r}; it must be an instance such as positions.Xpos(head_dim=32)"
             )
+        for name, size in {"dim": self.width, "heads": self.heads, "head_dim": self.head_dim}.items():
+            if getattr(self.position, name, size) != size:
+                raise ValueError(f"position is {self.position!r}; for this model it must be made with {name}={size}")
 
     @property
     def head_dim(self) -> int:
@@ -194,15 +197,18 @@ class LanguageModel(nn.Module):
             x = x if before is None else before(x, mask, self.position)
             normed = block.norm_attention(x)
             q, k, v = block.heads(normed, normed)
-            if self.config.landmark_block:
-                scores = attention.scores(q, k, masks.causal(), self.position)
-                weights = landmark.landmark_attention(
-                    q, k, v, self.config.landmark_block, self.position, return_weights=True
-                )[1]
-                yield Layer(x, iter([attention.Window(0, 0, scores, weights)]))
-            else:
-                pieces = attention.windows(q[:, :, first:], k, mask, self.position)  # queries stand at the end
-                yield Layer(x, (piece._replace(first_query=first + piece.first_query) for piece in pieces))
+            yield Layer(x, self._map(q, k, v, mask, first))
+
+    @torch.no_grad()
+    def _map(self, q, k, v, mask: Mask, first: int) -> Iterator[attention.Window]:
+        """One layer's map, computed as it is asked for."""
+        if block := self.config.landmark_block:
+            scores = attention.scores(q, k, mask, self.position)  # causal, as every landmark model's mask
+            _, weights = landmark.landmark_attention(q, k, v, block, self.position, return_weights=True)
+            yield attention.Window(0, 0, scores, weights)
+        else:
+            for piece in attention.windows(q[:, :, first:], k, mask, self.position):  # queries stand at the end
+                yield piece._replace(first_query=first + piece.first_query)
 
     def caches(self, mask: Mask | None = None) -> list:
         """An empty cache for each layer: keys and values, or for a landmark model blocks, of which 4 are fetched.
@@ -232,11 +238,7 @@ class LanguageModel(nn.Module):
         >>> corpus.to_text(torch.tensor(list(model.generate(prompt, 4))))
         'lf, '
         """
-        checks.a(Tensor, prompt=prompt)
-        if prompt.ndim != 1 or prompt.is_floating_point() or not len(prompt):
-            raise ValueError(
-                f"prompt is {prompt.dtype} of shape {tuple(prompt.shape)}; whole numbers (length,) are needed"
-            )
+        checks.text(prompt=prompt)
         checks.at_least(0, count=count, seed=seed)
         if not isinstance(temperature, numbers.Real) or not 0 <= temperature < float("inf"):
             raise ValueError(f"temperature is {temperature!r}; it must be a finite number of at least 0")

@@ -123,15 +123,13 @@ class _Store:
         if bits == 64:
             least, step, raw = 0.0, 1.0, values.astype("<f8").tobytes()
         else:
-            # seven digits will do for levels; seventeen would weigh more than the codes
-            least, step = (
-                (least, 1.0) if whole else (float(f"{least:.7g}"), float(f"{(most - least) / 2046:.7g}") or 1.0)
-            )
+            step = 1.0
+            if not whole:  # seven digits will do for levels; seventeen would weigh more than the codes
+                least, step = float(f"{least:.7g}"), float(f"{(most - least) / 2046:.7g}") or 1.0
             codes = np.round((np.where(np.isfinite(values), values, least) - least) / step).clip(0, 2**bits - 2)
             codes = np.where(np.isfinite(values), codes, 2**bits - 1)
-            raw = (
-                codes.astype("u1").tobytes() if bits == 8 else codes.astype("<u2").view("u1").reshape(-1, 2).T.tobytes()
-            )
+            size = bits // 8
+            raw = codes.astype(f"<u{size}").view("u1").reshape(-1, size).T.tobytes()  # low bytes, then high ones
         shape = (bits, len(values), array.shape[1] if array.ndim == 2 else 0, float(least), float(step), int(log))
         if (shape, raw) not in self.numbers:
             self.numbers[shape, raw] = len(self.heads)

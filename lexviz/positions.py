@@ -121,6 +121,17 @@ class NoPosition(PositionEncoding):
     """
 
 
+def encoding_or_none(position: PositionEncoding | None) -> PositionEncoding:
+    """The encoding itself, and for None one that does nothing.
+
+    >>> encoding_or_none(None)
+    NoPosition()
+    """
+    position = NoPosition() if position is None else position
+    checks.a(PositionEncoding, position=position)
+    return position
+
+
 class Sinusoidal(PositionEncoding):
     """PE[m, 2i] = sin(m theta_i), PE[m, 2i+1] = cos(m theta_i) (Vaswani et al.; Eq. 12 swaps the two).
 

@@ -333,7 +333,7 @@ def train(
 def compiled(model: LanguageModel, **how) -> Callable:
     """The model compiled in one piece, anew for each shape; what follows from shapes alone is computed once."""
     torch.compiler.reset()  # there is a limit to how many models may share its memory
-    for from_shapes in (attention._plan, attention._sight):
+    for from_shapes in attention.FROM_SHAPES:
         torch.compiler.assume_constant_result(from_shapes)
     return torch.compile(model, dynamic=False, **how)
 

@@ -10,7 +10,7 @@ from charts import cells, numbers, printed, runs_like, trace
 from lexviz import corpus, explore, paper, runs
 from lexviz.figures import retrieving as figures
 from lexviz.figures.weights import shown
-from lexviz.inside import Written
+from lexviz.retrieval import Written
 
 RNG = np.random.default_rng(0)
 CELLS = cells("11-random-access")

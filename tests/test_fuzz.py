@@ -16,7 +16,7 @@ import names
 from lexviz import attention, masks, positions, theory
 from lexviz.model import LanguageModel, ModelConfig
 
-MODULES = ("theory", "masks", "positions", "attention", "landmark", "cache", "model", "corpus", "inside")
+MODULES = ("theory", "masks", "positions", "attention", "landmark", "cache", "model", "corpus", "inside", "retrieval")
 ROPE = {"position": positions.Rope(8), "width": 16, "heads": 2, "layers": 1, "hidden": 16}
 MODEL, LANDMARKS = LanguageModel(ModelConfig(**ROPE)), LanguageModel(ModelConfig(**ROPE, landmark_block=3))
 X, TOKENS, MASK = torch.randn(1, 2, 12, 8), torch.arange(12), masks.block_causal(4)
@@ -36,9 +36,9 @@ OTHER = {
     "landmark.LandmarkCache": {"k": 2},
     "corpus.passkey": {"length": 300},
     "inside.states": {"tokens": TOKENS[None]},
-    "inside.retrieved": {"model": LANDMARKS, "k": 2},
-    "inside.written": {"model": LANDMARKS, "k": 2},
-    "inside.landmark_keys": {"model": LANDMARKS},
+    "retrieval.tiles": {"model": LANDMARKS, "k": 2},
+    "retrieval.written": {"model": LANDMARKS, "k": 2},
+    "retrieval.landmark_keys": {"model": LANDMARKS},
     "inside.losses": {"heads": {0: [1]}},
     "inside.Nearsighted": {"heads": [1]},
     "model.ModelConfig": ROPE | {"mask": masks.causal(), "landmark_block": None},
@@ -102,4 +102,4 @@ def test_a_wrong_value_is_refused_in_words(name, function, good, data):
     argument = data.draw(st.sampled_from(sorted(good)), "argument")
     found, said = outcome(function, good | {argument: data.draw(wrong, "value")})
     assert not said or any(each in said for each in [*good, "tokens", "corpus"]), said
-    assert not nan_in(found) or name == "inside.written"  # nan: what is neither fetched nor local
+    assert not nan_in(found) or name == "retrieval.written"  # nan: what is neither fetched nor local

@@ -91,9 +91,10 @@ FLOORS = {
     "runs/provenance": "runs train",
     "runs/__init__": "checkpoint corpus model runs train",
     "inside": "attention checks landmark masks model positions",
+    "retrieval": "checks landmark model",
     "__main__": "checkpoint checks corpus evaluate masks model runs train",
     **{"exercises/trial": "", "exercises/questions": "", "exercises/__init__": "exercises"},
-    "figures/retrieving": "corpus figures inside palette",  # types of theirs
+    "figures/retrieving": "corpus figures palette retrieval",  # types of theirs
     "figures/passkeys": "evaluate figures palette",  # Wilson's interval
     "figures/training": "explore figures palette train",  # its settings and its history: it draws, and does not train
 }

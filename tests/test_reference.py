@@ -37,7 +37,7 @@ ELSEWHERE = {
     "train.compiled": "train.train",
     "evaluate.Losses": "evaluate.losses",
     "evaluate.Trial": "evaluate.passkey_trials",
-    "inside.Written": "inside.written",
+    "retrieval.Written": "retrieval.written",
     "runs.make": "runs.results",
     **{
         f"runs.measures.{each}": "runs.results"

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # In reading order: the modules whose names the reference explains one by one.
 MODULES = (
     *("theory", "masks", "paper", "positions", "attention", "cache", "landmark", "model", "corpus", "checkpoint"),
-    *("train", "evaluate", "inside", "runs", "runs.measures", "explore", "palette", "page", "exercises"),
+    *("train", "evaluate", "inside", "retrieval", "runs", "runs.measures", "explore", "palette", "page", "exercises"),
     *("exercises.trial", "exercises.questions", "checks"),
 )
 

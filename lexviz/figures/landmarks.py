@@ -112,7 +112,7 @@ BACK = 17  # blocks of 15 bytes: more than the 256 of training
 
 def maps(text: Sequence[int], found: dict[str, np.ndarray], block: int = 15):
     """found[reading]: (layers, heads, blocks, blocks), as `inside.tiles` gives it with tile=block, or
-    `inside.retrieved`; all of the same text or of its beginning.
+    `retrieval.tiles`; all of the same text or of its beginning.
     """
 
     def landmark_maps(reading, layer, head):

@@ -14,8 +14,8 @@ import plotly.graph_objects as go
 from lexviz.corpus import PassKey
 from lexviz.figures.parts import BARE, PERPLEXITY, beyond, line
 from lexviz.figures.weights import heatmap, legend, letters, percent, shown, thousandths
-from lexviz.inside import Written
 from lexviz.palette import BLUE, CYAN, GREEN, LIMIT, ORANGE, REFERENCE, VIOLET
+from lexviz.retrieval import Written
 
 # ---- perplexity by length ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lexviz import masks
-from lexviz.figures import costs, reading
+from lexviz.figures import costs
+from lexviz.figures.cells import borders, grid, square
 from lexviz.figures.costs import BYTES, HEAD_DIM, HEADS
 from lexviz.figures.parts import TENS, below, key, line
 from lexviz.masks import Mask
@@ -307,15 +308,15 @@ def the_wider_map(name, block, length):
     colours = (BLANK, BLUE, ORANGE, GREEN)
     heard = np.stack([ways(name, block, layers)[-1] for layers in range(1, DEEPEST + 1)])
     traces = [
-        reading.grid(pairs_seen, colours, "query %{y}, key %{x}"),
-        reading.borders(TOKENS, block),
-        *below(reading.grid(heard, colours, "input %{x}, after %{y} layers", y=list(range(1, DEEPEST + 1)))),
+        grid(pairs_seen, colours, "query %{y}, key %{x}"),
+        borders(TOKENS, block),
+        *below(grid(heard, colours, "input %{x}, after %{y} layers", y=list(range(1, DEEPEST + 1)))),
         key("seen itself", BLUE),
         key("in a sum", ORANGE),
         key("if fetched", GREEN),
     ]
     layout = {
-        **reading.square(TOKENS, [0.32, 1]),
+        **square(TOKENS, [0.32, 1]),
         "xaxis2": {"anchor": "y2", "range": [-0.5, TOKENS - 0.5], "title": "input", "showgrid": False},
         "yaxis2": {
             "anchor": "x2",
