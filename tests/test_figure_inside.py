@@ -104,7 +104,7 @@ def weights(encoding, blocks, queries, keys):
 
 @pytest.mark.parametrize(("blocks", "back"), itertools.product([False, True], [0, 120, 240.0, 360.0, 57.3]))
 def test_a_part_is_exact_and_blank_where_nothing_can_be_seen(blocks, back):
-    made, _ = figures.exact(TEXT, weights)("RoPE", blocks, 2, 3, back)
+    made, readouts = figures.exact(TEXT, weights)("RoPE", blocks, 2, 3, back)
     found = trace(made, "weights")
     z = np.array(found.z, dtype=float)
     start = round(1658 - back)
@@ -115,8 +115,9 @@ def test_a_part_is_exact_and_blank_where_nothing_can_be_seen(blocks, back):
         else:
             assert z[row, column] == round(1000 * pair(m, n) / 4)
         assert found.text[row][column].endswith(f"at {n:,}")
-    assert found.x[0] == start
-    assert made.layout.xaxis.ticktext[5] == shown(TEXT)[start + 5]
+    assert readouts[0][1] == f"{start:,}"
+    assert list(trace(made, "text").text) == shown(TEXT)[start : start + 32]
+    assert list(made.layout.yaxis.ticktext) == shown(TEXT)[1658 : 1658 + 32]
 
 
 @settings(max_examples=30)

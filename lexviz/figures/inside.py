@@ -70,7 +70,7 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
 
     def exact_weights(encoding, blocks, layer, head, back):
         """A part of the map, exact: 32 queries, bytes 1,658 to 1,689 of a text of 2,048, and 32 keys, those that stand
-        the chosen number of bytes before. The characters on the axes are the text's.
+        the chosen number of bytes before. The characters on the left are the queries, those below the keys.
 
         At 0, queries and keys are the same bytes, and the upper half is blank: the future. The line is the border of a
         block, between bytes 1,663 and 1,664; with blocks the queries above it see keys back to byte 1,408, those below
@@ -86,24 +86,26 @@ def exact(text: Sequence[int], weights: Callable[[str, bool, range, range], np.n
         border = next(byte for byte in queries if byte % BLOCK == 0) - 0.5
         traces = [
             heatmap(
-                np.where(allowed, thousandths(z), np.nan), np.arange(SIDE) + start, np.arange(SIDE) + FIRST, "",
+                np.where(allowed, thousandths(z), np.nan), np.arange(SIDE), np.arange(SIDE) + FIRST, "",
                 name="weights", text=_hovers(characters, queries, keys), hoverinfo="text", xgap=1, ygap=1,
                 hovertemplate="%{text}: %{z} thousandths<extra></extra>",
             ),
-            line("border", [start - 0.5, start + SIDE - 0.5], [border, border], LIMIT, showlegend=False),
+            line("border", [-0.5, SIDE - 0.5], [border, border], LIMIT, showlegend=False),
+            letters(np.arange(SIDE), np.full(SIDE, FIRST + SIDE), [characters[n] for n in keys], 9),
             *legend(),
         ]  # fmt: skip
-        axis = {**BARE, "constrain": "domain", "ticks": "", "tickangle": 0}
-        axis["tickfont"] = {**MONO, "size": 9}
+        # The keys' characters are a row of letters and no labels of an axis: those plotly is slow to draw anew.
+        axis = {**BARE, "constrain": "domain", "ticks": ""}
         layout = {
-            "xaxis": {**axis, "title": f"keys from byte {start:,} on", "range": [start - 0.5, start + SIDE - 0.5]}
-            | {"tickvals": list(keys), "ticktext": [characters[n] for n in keys]},
-            "yaxis": {**axis, "title": f"queries from byte {FIRST:,} on", "range": [FIRST + SIDE - 0.5, FIRST - 0.5]}
-            | {"tickvals": list(queries), "ticktext": [characters[m] for m in queries], "scaleanchor": "x"},
+            "xaxis": {**axis, "title": "keys", "range": [-0.5, SIDE - 0.5], "showticklabels": False},
+            "yaxis": {**axis, "title": "queries", "range": [FIRST + SIDE + 0.5, FIRST - 0.5], "scaleanchor": "x"}
+            | {"tickvals": list(queries), "ticktext": [characters[m] for m in queries]}
+            | {"tickfont": {**MONO, "size": 9}},
             "height": 560,
         }
         row, column = np.unravel_index(np.argmax(z), z.shape)
         return go.Figure(traces, layout), [
+            ("keys from byte", f"{start:,}", ""),
             ("of these queries' attention, to these keys", percent(z.sum(1).mean()), ""),
             ("the largest weight", percent(z.max()), ""),
             ("is at distance", int(FIRST + row - start - column), ""),
