@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import numpy as np
+import pytest
 
 import notebooks
 from lexviz import explore
@@ -62,6 +63,9 @@ def states(figure):
     """The values of the controls in each state of a figure."""
     product = itertools.product(*(control.values for control in figure.controls.values()))
     return [dict(zip(figure.controls, values, strict=True)) for values in product]
+
+
+few_and_all = pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.full)])  # so manieth state
 
 
 def alike(figure, every=1, but=()):

@@ -18,11 +18,6 @@ CHAPTER = charts.cells("04-oscillation-versus-decay")
 FIGURES = charts.made_in(CHAPTER, oscillation=oscillation)
 
 
-def check_states(figure, every):
-    for made, _ in charts.alike(figure, every):
-        assert all(np.isfinite([*trace.x, *trace.y]).all() for trace in made.data)
-
-
 def test_the_chapter_has_these_figures():
     assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "oscillation-and-decay": 360,
@@ -32,15 +27,11 @@ def test_the_chapter_has_these_figures():
     }
 
 
+@charts.few_and_all
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_states_have_the_same_traces_and_few_points(figure):
-    check_states(figure, every=7)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_all_states_have_the_same_traces_and_few_points(figure):
-    check_states(figure, every=1)
+def test_states_have_the_same_traces_and_few_points(figure, every):
+    for made, _ in charts.alike(figure, every):
+        assert all(np.isfinite([*trace.x, *trace.y]).all() for trace in made.data)
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))

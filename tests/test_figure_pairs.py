@@ -39,12 +39,6 @@ def factor(pair, position, gamma=0.4, scale_base=512.0, sign=1, base=10000.0):
     return cmath.rect(size, position * naive.theta(pair, 64, base))
 
 
-def check_states(figure, every):
-    for made, _ in charts.alike(figure, every):
-        for trace in made.data:
-            assert np.isfinite(trace.z).all() if trace.type == "heatmap" else charts.in_its_panel(made, trace)
-
-
 def test_the_chapter_has_these_figures():
     assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "two-tokens": 357,
@@ -54,15 +48,12 @@ def test_the_chapter_has_these_figures():
     }
 
 
+@charts.few_and_all
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_states_have_the_same_traces_and_stay_in_their_panels(figure):
-    check_states(figure, every=7)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_all_states_have_the_same_traces_and_stay_in_their_panels(figure):
-    check_states(figure, every=1)
+def test_states_have_the_same_traces_and_stay_in_their_panels(figure, every):
+    for made, _ in charts.alike(figure, every):
+        for trace in made.data:
+            assert np.isfinite(trace.z).all() if trace.type == "heatmap" else charts.in_its_panel(made, trace)
 
 
 # ---- one pair ---------------------------------------------------------------------------------------------------

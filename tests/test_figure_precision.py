@@ -19,11 +19,6 @@ CELLS = charts.cells("05-attention-with-xpos")
 FIGURES = charts.made_in(CELLS, precision=precision)
 
 
-def check_states(figure, every):
-    for made, _ in charts.alike(figure, every, but=("name", "hovertemplate")):  # a line may be called by what is chosen
-        assert all(len(trace.x) > 1 and charts.in_its_panel(made, trace) for trace in made.data)
-
-
 def test_the_chapter_has_these_figures():
     assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "rounded-angles": 45,
@@ -32,15 +27,11 @@ def test_the_chapter_has_these_figures():
     }
 
 
+@charts.few_and_all
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_states_have_the_same_traces_and_stay_in_their_panels(figure):
-    check_states(figure, every=7)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_all_states_have_the_same_traces_and_stay_in_their_panels(figure):
-    check_states(figure, every=1)
+def test_states_have_the_same_traces_and_stay_in_their_panels(figure, every):
+    for made, _ in charts.alike(figure, every, but=("name", "hovertemplate")):  # a line may be called by what is chosen
+        assert all(len(trace.x) > 1 and charts.in_its_panel(made, trace) for trace in made.data)
 
 
 # ---- angles in a short format -----------------------------------------------------------------------------------

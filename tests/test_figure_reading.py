@@ -32,14 +32,6 @@ def table(n, sees):
     return np.array([[sees(i, j) for j in range(n)] for i in range(n)])
 
 
-def check_states(figure, every):
-    for made, _ in charts.alike(figure, every):
-        for trace in made.data:
-            if trace.type == "heatmap":
-                assert np.isfinite(trace.z).all()
-                assert trace.zmin < np.min(trace.z) <= np.max(trace.z) < trace.zmax
-
-
 def test_the_chapter_has_these_figures():
     assert {name: len(charts.states(figure)) for name, figure in FIGURES.items()} == {
         "one-mask": 297,
@@ -50,15 +42,14 @@ def test_the_chapter_has_these_figures():
     }
 
 
+@charts.few_and_all
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_states_have_the_same_traces_and_few_points(figure):
-    check_states(figure, every=11)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
-def test_all_states_have_the_same_traces_and_few_points(figure):
-    check_states(figure, every=1)
+def test_states_have_the_same_traces_and_few_points(figure, every):
+    for made, _ in charts.alike(figure, every):
+        for trace in made.data:
+            if trace.type == "heatmap":
+                assert np.isfinite(trace.z).all()
+                assert trace.zmin < np.min(trace.z) <= np.max(trace.z) < trace.zmax
 
 
 def test_every_mask_of_the_library_is_shown():
