@@ -78,7 +78,8 @@ def pip(*arguments, packages=0, keep=()):
             collecting = re.match(r"(?:Collecting|Processing) (?:\S*/)?(\S+)", line)  # where a wheel lies, or a name
             if packages and collecting:
                 seen += 1
-                progress(f"  {seen}/{packages} {collecting[1][:45]}")
+                of_all = f"/{packages}" if seen <= packages else ""  # torch for GPUs brings more than is pinned
+                progress(f"  {seen}{of_all} {collecting[1][:45]}")
             elif packages and line.startswith("Installing collected packages"):
                 progress("  unpacking all of them (a minute) ...")
     if packages:
