@@ -47,7 +47,7 @@ def scores(q, k, mask: Mask, position: PositionEncoding | None = None, q_positio
             [0.0000, 1.7300,   -inf],
             [0.0000, 0.0000, 1.7300]])
     """
-    _check(q, k, k, mask)
+    _check(q, k, k, mask, k_positions)
     position = encoding_or_none(position)
     m, n = positions_of(q, k, q_positions, k_positions)
     bias = position.bias(q, k, q_positions, k_positions)
@@ -74,7 +74,7 @@ def attend(
             [0.3595, 0.6405, 0.0000],
             [0.2645, 0.2645, 0.4711]])
     """
-    _check(q, k, v, mask)
+    _check(q, k, v, mask, k_positions)
     weights = _softmax(scores(q, k, mask, position, q_positions, k_positions))  # (batch, heads, queries, keys)
     with torch.autocast(q.device.type, enabled=False):
         out = (weights @ v.to(weights.dtype)).to(v.dtype)  # (batch, heads, queries, head_dim)
@@ -105,7 +105,7 @@ def windowed(
     >>> torch.allclose(windowed(q, k, v, mask, rope), attend(q, k, v, mask, rope), atol=1e-5)
     True
     """
-    _check(q, k, v, mask)
+    _check(q, k, v, mask, k_positions)
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; they must be of one kind")
     position = encoding_or_none(position)
@@ -166,7 +166,7 @@ def windows(
     >>> sum(window.weights.numel() for window in windows(q, k, masks.block_causal(128)))  # of 8192 x 8192 = 67108864
     2080768
     """
-    _check(q, k, k, mask)
+    _check(q, k, k, mask, k_positions)
     first_q, first_k = _first_positions(q, k, q_positions, k_positions)
     for shape in _plan(q, k, mask, first_q, first_k):
         for i in range(shape.count):
@@ -295,11 +295,13 @@ def path(q, k, mask: Mask, position: PositionEncoding | None = None, q_positions
     ('windows', 'dense')
     """
     checks.a(Mask, mask=mask)
+    checks.a(Tensor, q=q, k=k)
     if not mask.scattered:
         return "windows"
     whole_texts = q_positions is None and k_positions is None and FLEX_FROM <= q.shape[-2] == k.shape[-2]
     alike = masks.dense(mask, 1).ndim == 2  # for all sequences of a batch
-    fits = whole_texts and alike and not torch.is_grad_enabled() and not _biased(encoding_or_none(position))
+    floats = q.dtype == k.dtype in (torch.float32, torch.float16, torch.bfloat16)  # those that it is compiled for
+    fits = whole_texts and alike and floats and not torch.is_grad_enabled() and not _biased(encoding_or_none(position))
     return "flex" if fits and _can_compile(q.device.type) else "dense"
 
 
@@ -315,7 +317,7 @@ def attention(
     >>> all(torch.allclose(attention(q, k, v, mask), attend(q, k, v, mask), atol=1e-5) for mask in every)
     True
     """
-    _check(q, k, v, mask)
+    _check(q, k, v, mask, k_positions)
     way = path(q, k, mask, position, q_positions, k_positions)
     if way != "flex":
         return (windowed if way == "windows" else attend)(q, k, v, mask, position, q_positions, k_positions)
@@ -346,11 +348,14 @@ def _flex_mask(mask: Mask, length: int, device: torch.device):
 # ---- small print ------------------------------------------------------------------------------------------------
 
 
-def _check(q, k, v, mask) -> None:
+def _check(q, k, v, mask, k_positions=None) -> None:
     checks.heads(q, k, v)
     if not isinstance(mask, Mask):
         raise ValueError(f"mask is a {type(mask).__name__}; a Mask such as masks.causal() is needed")
-    sequences, *_ = *np.shape(mask(0, 0)), 1  # one answer for all, or (batch, 1, 1, 1)
+    # The last position, if it is known without a look at a tensor: a mask that ends before refuses it.
+    places = range(k.shape[-2]) if k_positions is None else k_positions
+    last = places[-1] if isinstance(places, range) and places else 0
+    sequences, *_ = *np.shape(mask(last, last)), 1  # one answer for all, or (batch, 1, 1, 1)
     if sequences not in (1, len(q)):
         raise ValueError(f"mask is {mask}, made for {sequences} sequences; q has {len(q)}")
 

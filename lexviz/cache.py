@@ -53,6 +53,7 @@ class KeyValueCache:
         checks.heads(q, k, v)
         start, stop = self.length, self.length + q.shape[-2]
         if self.k is not None:
+            _check_alike((k, v), (self.k, self.v))
             k, v = torch.cat((self.k, k), dim=2), torch.cat((self.v, v), dim=2)
         out = attention(q, k, v, self.mask, position, *_ranges(start, stop, k.shape[-2]))
         keep = _still_needed(self.mask, stop, k.shape[-2])
@@ -80,6 +81,7 @@ class SegmentCache:
         self.mask = mask
         self.length = 0  # tokens seen
         self.x = None  # (batch, kept, width)
+        self._before = 0, None  # length and x before the latest `inputs`
 
     @property
     def kept(self) -> int:
@@ -91,6 +93,9 @@ class SegmentCache:
         checks.a(Tensor, x=x)
         if x.ndim != 3:
             raise ValueError(f"x has shape {tuple(x.shape)}; (batch, new, width) is needed")
+        if self.x is not None:
+            _check_alike((x,), (self.x,))
+        self._before = self.length, self.x
         self.length += x.shape[1]
         together = x if self.x is None else torch.cat((self.x, x), dim=1)
         keep = _still_needed(self.mask, self.length, together.shape[1])
@@ -98,19 +103,35 @@ class SegmentCache:
         return together
 
     def attend(self, q, k, v, position: PositionEncoding | None = None) -> Tensor:
-        """Attention of the new tokens' queries to the keys of all `inputs`."""
-        checks.heads(q, k, v)
-        start = self.length - q.shape[-2]
-        if self.length < k.shape[-2]:
-            raise ValueError(
-                f"k has {k.shape[-2]} tokens, and `inputs` has seen {self.length}; what it gives makes k and v"
-            )
-        return attention(q, k, v, self.mask, position, *_ranges(start, self.length, k.shape[-2]))
+        """Attention of the new tokens' queries to the keys of all `inputs`; where it fails, these are forgotten."""
+        try:
+            checks.heads(q, k, v)
+            start = self.length - q.shape[-2]
+            if self.length < k.shape[-2]:
+                raise ValueError(
+                    f"k has {k.shape[-2]} tokens, and `inputs` has seen {self.length}; what it gives makes k and v"
+                )
+            out = attention(q, k, v, self.mask, position, *_ranges(start, self.length, k.shape[-2]))
+        except BaseException:
+            self.length, self.x = self._before
+            raise
+        self._before = self.length, self.x  # frees what was dropped
+        return out
 
 
 def _ranges(start: int, stop: int, keys: int) -> tuple[range, range]:
     """Positions of the queries start .. stop-1, and of the last `keys` keys."""
     return range(start, stop), range(stop - keys, stop)
+
+
+def _check_alike(new: tuple[Tensor, ...], kept: tuple[Tensor, ...]) -> None:
+    """New tokens differ from earlier ones in their number only: axis -2."""
+    for x, before in zip(new, kept, strict=True):
+        if x.shape[:-2] != before.shape[:-2] or x.shape[-1] != before.shape[-1]:
+            raise ValueError(
+                f"the new tokens have shape {tuple(x.shape)}, earlier ones {tuple(before.shape)}; all but their "
+                "number must be as in earlier calls"
+            )
 
 
 def _still_needed(mask: Mask, length: int, kept: int) -> int:

@@ -32,6 +32,19 @@ def above(bound: float, /, **arguments) -> None:
             raise ValueError(f"{name} is {value!r}; it must be a finite number greater than {bound}")
 
 
+def within(low: float, high: float, /, **arguments) -> None:
+    """Numbers of at least `low` and less than `high`, or a ValueError that names the first that is not.
+
+    >>> within(0, 1, beta1=0.9)
+    >>> within(0, 1, beta1=1.0)
+    Traceback (most recent call last):
+    ValueError: beta1 is 1.0; it must be a number of at least 0 and less than 1
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, numbers.Real) or isinstance(value, bool) or not low <= value < high:
+            raise ValueError(f"{name} is {value!r}; it must be a number of at least {low} and less than {high}")
+
+
 def pairs(**argument) -> int:
     """Half of an even number: how many pairs its components form.
 
@@ -127,3 +140,23 @@ def text(**argument) -> int:
             f"{name} is {value.dtype} of shape {tuple(value.shape)}; one text of whole numbers, (length,), is needed"
         )
     return len(value)
+
+
+def as_bytes(**argument) -> bytes:
+    """The bytes that the tokens of a text are.
+
+    >>> import torch
+    >>> as_bytes(tokens=torch.tensor([111, 110, 101]))
+    b'one'
+    >>> as_bytes(tokens=torch.tensor([256]))
+    Traceback (most recent call last):
+    ValueError: tokens is tensor([256]); whole numbers (length,) from 0 to 255 are needed
+    """
+    from torch import Tensor
+
+    ((name, value),) = argument.items()
+    a(Tensor, **argument)
+    numbers = value.tolist()
+    if value.ndim != 1 or value.is_floating_point() or not set(numbers) <= set(range(256)):
+        raise ValueError(f"{name} is {value}; whole numbers (length,) from 0 to 255 are needed")
+    return bytes(numbers)

@@ -75,7 +75,8 @@ def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, ma
         if places.step != 1 or not 0 <= places.start < places.stop <= n:
             raise ValueError(f"{name} is {places}; it must be a range of step 1 within 0 .. {n - 1}")
     found = np.zeros((config.layers, config.heads, len(queries), len(keys)), dtype=np.float32)
-    tokens = tokens[: queries.stop]  # what comes later is not seen from here
+    if _mask(model, mask).span(0, queries.stop - 1)[1] < queries.stop:
+        tokens = tokens[: queries.stop]  # what comes later is not seen from here
     for i, layer in enumerate(model.look(tokens[None], mask, first=queries.start)):
         for query, key, _, weights in _between_bytes(model, layer):
             q = slice(max(query, queries.start), min(query + weights.shape[-2], queries.stop))
@@ -90,7 +91,7 @@ def region(model: LanguageModel, tokens: Tensor, queries: range, keys: range, ma
 def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | None = None) -> np.ndarray:
     """Where the attention of the `last` queries goes: the mean share of distance 0, 1, ...: (layers, heads, length).
 
-    Shares sum to one, so that the sum from a distance on is what goes at least that far.
+    Shares sum to one, so that the sum from a distance on is what goes at least that far. The mask looks back only.
 
     >>> from lexviz import masks
     >>> from lexviz.model import ModelConfig
@@ -104,6 +105,8 @@ def by_distance(model: LanguageModel, tokens: Tensor, last: int, mask: Mask | No
     checks.at_least(1, last=last)
     if last > n:
         raise ValueError(f"last is {last}; tokens has {n}")
+    if _mask(model, mask).looks_ahead(n):
+        raise ValueError(f"mask is {_mask(model, mask)}; with it keys ahead are seen, which have no distance here")
     found = torch.zeros(config.layers, config.heads, n, dtype=torch.float64)
     for i, layer in enumerate(model.look(tokens[None], mask, first=n - last)):
         for query, key, _, weights in _between_bytes(model, layer):
@@ -129,23 +132,23 @@ def states(model: LanguageModel, tokens: Tensor, mask: Mask | None = None) -> Te
     """
     checks.a(LanguageModel, model=model)
     entering = [layer.hidden for layer in model.look(tokens, mask)]
-    last = model.blocks[-1](entering[-1], model.config.mask if mask is None else mask, model.position)
+    last = model.blocks[-1](entering[-1], _mask(model, mask), model.position)
     return torch.stack([*entering, last])
 
 
 class Nearsighted(PositionEncoding):
-    """Another encoding, with which chosen heads do not see keys at a distance of `sight` or more.
+    """Another encoding, with which the `chosen` heads do not see keys at a distance of `sight` or more.
 
     >>> from lexviz.positions import NoPosition
     >>> x = torch.zeros(1, 2, 3, 8)  # (batch, heads, length, head_dim)
-    >>> Nearsighted(NoPosition(), sight=2, heads=[1]).bias(x, x)[:, -1]
+    >>> Nearsighted(NoPosition(), sight=2, chosen=[1]).bias(x, x)[:, -1]
     tensor([[0., 0., 0.],
             [-inf, 0., 0.]])
     """
 
-    def __init__(self, encoding: PositionEncoding, sight: int, heads: list[int]):
+    def __init__(self, encoding: PositionEncoding, sight: int, chosen: list[int]):
         super().__init__()
-        self.encoding, self.sight, self.heads = encoding, sight, heads
+        self.encoding, self.sight, self.chosen = encoding, sight, chosen
 
     def embed(self, x, positions=None):
         return self.encoding.embed(x, positions)
@@ -155,11 +158,11 @@ class Nearsighted(PositionEncoding):
 
     def bias(self, q, k, q_positions=None, k_positions=None):
         far = distances(q, k, q_positions, k_positions) >= self.sight  # (..., queries, keys)
-        chosen = torch.zeros(q.shape[-3], 1, 1, dtype=torch.bool, device=q.device)
-        chosen[self.heads] = True
+        blind = torch.zeros(q.shape[-3], 1, 1, dtype=torch.bool, device=q.device)
+        blind[self.chosen] = True
         added = self.encoding.bias(q, k, q_positions, k_positions)
         added = torch.zeros(1, device=q.device) if added is None else added
-        return added.masked_fill(chosen & far, -torch.inf)
+        return added.masked_fill(blind & far, -torch.inf)
 
 
 @torch.no_grad()
@@ -193,7 +196,7 @@ def losses(
     x = next(model.look(tokens[None, :-1], mask)).hidden  # (1, length - 1, width), as it enters the first layer
     for i, block in enumerate(model.blocks):
         encoding = Nearsighted(model.position, sight, heads[i]) if heads.get(i) else model.position
-        x = block(x, model.config.mask if mask is None else mask, encoding)
+        x = block(x, _mask(model, mask), encoding)
     logits = model.predict(model.norm(x))[0]  # (length - 1, vocabulary)
     return F.cross_entropy(logits, tokens[1:].long(), reduction="none")
 
@@ -205,6 +208,12 @@ def _between_bytes(model: LanguageModel, layer: Layer) -> Iterator[Window]:
             parts = (remove_landmarks(remove_landmarks(x, block).mT, block).mT for x in window[2:])
             window = Window(window.first_query, window.first_key, *parts)
         yield window
+
+
+def _mask(model: LanguageModel, mask: Mask | None) -> Mask:
+    mask = model.config.mask if mask is None else mask
+    checks.a(Mask, mask=mask)
+    return mask
 
 
 def _length(model: LanguageModel, tokens: Tensor) -> int:

@@ -249,15 +249,19 @@ class LandmarkCache:
         """Attention of new tokens (batch, heads, new, head_dim); their keys and values are kept for later ones."""
         checks.heads(q, k, v)
         d, local = k.shape[-1], torch.cat((k, v), dim=-1)
-        if self._local is None:
+        if not self.length:  # nothing is kept, not even of a first call that failed
             self._local = local[:, :, :0]
             self._kept = local.new_empty(*local.shape[:2], 0, self.block + 1, local.shape[-1], device=self.device)
             self._landmarks = k.new_empty(*k.shape[:2], 0, d, dtype=torch.promote_types(k.dtype, torch.float32))
-        if local.shape[:2] != self._local.shape[:2] or q.shape[:-1] != k.shape[:-1]:
+        batch, heads, _, sizes = self._local.shape
+        if local.shape[:2] != (batch, heads) or local.shape[-1] != sizes or q.shape[:-1] != k.shape[:-1]:
             raise ValueError(
                 f"q, k and v have shapes {tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}; (batch, heads, new, "
-                f"head_dim) is needed, and batch and heads {tuple(self._local.shape[:2])} as in earlier calls"
+                f"head_dim) is needed, and batch and heads {batch, heads} and as many components, {sizes} in k and v, "
+                "as in earlier calls"
             )
+        if self._kept.is_inference() and not torch.is_inference_mode_enabled():  # those could not be written to
+            self._kept, self._landmarks = self._kept.clone(), self._landmarks.clone()
         local = torch.cat((self._local, local), dim=2)  # (batch, heads, local, 2 head_dim)
         with torch.autocast(q.device.type, enabled=False):  # it would take the products in half precision
             out = self._attend(q, local, d, encoding_or_none(position))
@@ -344,7 +348,7 @@ class LandmarkCache:
         for row, index in enumerate(self._indices):
             b, h = divmod(row, heads)
             index.add(self._landmarks[b, h, index.ntotal : old].float().cpu().numpy())
-            found, where = index.search(back[b, h].float().cpu().numpy(), self.k)  # (queries, k) each
+            found, where = index.search(back[b, h].detach().float().cpu().numpy(), self.k)  # (queries, k) each
             where = torch.from_numpy(where).to(back.device) % (old + 1)
             products[b, h].scatter_(-1, where, torch.from_numpy(found).to(back))
         return products[..., :old]

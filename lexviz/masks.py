@@ -63,6 +63,16 @@ class Mask:
         checks.at_least(first, last=last)
         return self._span(int(first), int(last))
 
+    def looks_ahead(self, length: int) -> bool:
+        """Whether some query among `length` tokens sees a key that comes after it.
+
+        >>> causal().looks_ahead(9), full().looks_ahead(9), full().looks_ahead(1)
+        (False, True, False)
+        """
+        checks.at_least(0, length=length)
+        later = (i for i in range(length) if self.span(i, i)[1] > i)  # only these can
+        return any(np.any(self(i, np.arange(i + 1, length))) for i in later)
+
     def pairs(self, n: int) -> int:
         """How many (query, key) pairs n tokens form: what attention has to compute. No n x n array is made for it.
 
@@ -216,6 +226,7 @@ def padding(stop, start=0) -> Interval:
     start, stop = np.array(np.asarray(start)), np.array(np.asarray(stop))
     name = f"padding({stop.tolist()}, start={start.tolist()})"
     whole = all(end.dtype.kind in "iu" and end.ndim <= 1 and end.size for end in (start, stop))
+    start, stop = (end.astype(np.int64) if whole else end for end in (start, stop))  # bytes would wrap around
     if not whole or (start.ndim and start.shape != stop.shape) or not ((0 <= start) & (start <= stop)).all():
         raise ValueError(
             f"{name}: whole numbers, or lists of one for each sequence, with 0 <= start <= stop are needed"
@@ -234,7 +245,7 @@ def dilated(width: int, dilation: int) -> Mask:
     array([ 3,  7, 11])
     """
     checks.at_least(1, width=width, dilation=dilation)
-    reach = (width - 1) * dilation
+    reach = min((width - 1) * dilation, END)  # 64 bits hold it
     return Mask(
         f"dilated({width}, {dilation})",
         lambda q, k: (k <= q) & (q - k <= reach) & ((q - k) % dilation == 0),
@@ -347,9 +358,12 @@ def bigbird(
         row[draw.permutation(others)[:random_blocks]] = True
 
     def allows(q, k):
-        if not _is_tensor(q) and (last := max(np.max(q, initial=0), np.max(k, initial=0))) >= length:
-            raise ValueError(f"position {last} is past bigbird's length, {length}")
-        inside = (q < length) & (k < length)  # for tensors, whose values one does not wait for: False beyond
+        if not _is_tensor(q):
+            for position in (f(x, initial=0) for x in (q, k) for f in (np.min, np.max)):
+                if not 0 <= position < length:
+                    raise ValueError(f"position {position} is not within bigbird's length, {length}")
+        # for tensors, whose values one does not wait for: False outside
+        inside = (0 <= q) & (q < length) & (0 <= k) & (k < length)
         return inside & _beside(q, sees)[q // block % len(sees), k // block % len(sees)]
 
     return Mask(
@@ -408,7 +422,8 @@ def flex(mask: Mask, queries: int, keys: int, device: str = "cpu"):
     from torch.nn.attention.flex_attention import create_block_mask
 
     checks.at_least(1, queries=queries, keys=keys)
-    if dense(mask, 1).ndim > 2:
+    last = max(queries, keys) - 1
+    if np.ndim(mask(last, last)) > 2:  # and a mask that ends before says so
         raise ValueError(f"mask is {mask}, which differs between sequences; flex takes one mask for all, dense() any")
     return create_block_mask(lambda b, h, q, k: mask(q, k), None, None, queries, keys, device=device)
 
@@ -422,8 +437,20 @@ def _alike(q, k):
         import torch
 
         device = (q if _is_tensor(q) else k).device
-        return torch.as_tensor(q, device=device).long(), torch.as_tensor(k, device=device).long()
-    return tuple(x if isinstance(x, int) else np.asarray(x).astype(np.int64) for x in (q, k))
+        q, k = (torch.as_tensor(x, device=device) for x in (q, k))
+        fractional = q.is_floating_point() or k.is_floating_point()
+    else:
+        q, k = (x if isinstance(x, int) else np.asarray(x) for x in (q, k))
+        fractional = any(not isinstance(x, int) and x.dtype.kind == "f" and x.size for x in (q, k))
+    if fractional:  # cut to whole ones, some query would see the future
+        raise ValueError(f"q and k are {_kind(q)} and {_kind(k)}; the positions that a mask compares are whole numbers")
+    if _is_tensor(q):
+        return q.long(), k.long()
+    return tuple(x if isinstance(x, int) else x.astype(np.int64) for x in (q, k))
+
+
+def _kind(position) -> str:
+    return str(getattr(position, "dtype", type(position).__name__))
 
 
 def _is_tensor(position) -> bool:

@@ -162,9 +162,9 @@ class LanguageModel(nn.Module):
         >>> torch.allclose(torch.cat(pieces, dim=1), model(tokens), atol=1e-4)
         True
         """
-        if mask is not None and (cache or self.config.landmark_block):
-            raise ValueError(f"mask is {mask}; caches bring their own, and landmark models take none: give mask=None")
-        mask = self._mask(mask)
+        if mask is not None and cache:
+            raise ValueError(f"mask is {mask}; caches bring their own: give mask=None")
+        mask = _mask(self.config, mask)
         x, before = self._embed(tokens, cache)  # (batch, length with landmarks, width)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, self.position, cache[layer] if cache else None)
@@ -186,9 +186,7 @@ class LanguageModel(nn.Module):
         (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
         (1, 4, 128, 128) (1, 4, 128, 256) (1, 4, 44, 172)
         """
-        if mask is not None and self.config.landmark_block:
-            raise ValueError(f"mask is {mask}; landmark models take none: give mask=None")
-        mask = self._mask(mask)
+        mask = _mask(self.config, mask)
         x, _ = self._embed(tokens, None)
         checks.at_least(0, first=first)
         if first >= tokens.shape[1]:
@@ -219,9 +217,10 @@ class LanguageModel(nn.Module):
         >>> LanguageModel(ModelConfig(position=Rope(32), layers=2, landmark_block=15)).caches()[0].k
         4
         """
+        mask = _mask(self.config, mask)
         if self.config.landmark_block:
             return [landmark.LandmarkCache(self.config.landmark_block, k=4) for _ in self.blocks]
-        return [cache.KeyValueCache(self._mask(mask)) for _ in self.blocks]
+        return [cache.KeyValueCache(mask) for _ in self.blocks]
 
     @torch.no_grad()
     def generate(
@@ -231,7 +230,7 @@ class LanguageModel(nn.Module):
         """Yield `count` tokens that go on from prompt (length,), each as soon as it is known.
 
         Temperature 0 takes the likeliest; others draw, the same for the same seed. A cache that has seen text already
-        is gone on with.
+        is gone on with; the last token that is yielded is not in it yet, and comes first in what it is to see next.
 
         >>> from lexviz import corpus, runs
         >>> model, prompt = runs.load("xpos-0"), corpus.from_text("    def __init__(se")
@@ -256,12 +255,7 @@ class LanguageModel(nn.Module):
                 odds = ((logits - logits.max()) / temperature).softmax(-1)  # no temperature is too low
                 token = int(torch.multinomial(odds.cpu(), 1, generator=draw))
             yield token
-            new = prompt.new_tensor([[token]])
-
-    def _mask(self, mask: Mask | None) -> Mask:
-        mask = self.config.mask if mask is None else mask
-        checks.a(Mask, mask=mask)
-        return mask
+            new = torch.tensor([[token]], device=prompt.device)  # the prompt's bytes could not hold every token
 
     def _embed(self, tokens: Tensor, cache: list | None) -> tuple[Tensor, int]:
         """Embeddings (batch, length, width) with what the encoding adds; and how many ordinary tokens came before."""
@@ -273,25 +267,53 @@ class LanguageModel(nn.Module):
             )
         if cache is not None:
             checks.a(list, cache=cache)
-        if cache is not None and len(cache) != len(self.blocks):
-            raise ValueError(f"cache has {len(cache)} entries; one for each of {len(self.blocks)} layers is needed")
-        if cache and getattr(cache[0], "block", None) != self.config.landmark_block:
-            raise ValueError(
-                f"cache is of {type(cache[0]).__name__}; landmark models need LandmarkCache, with their block"
-            )
+            self._check_caches(cache)
         start = cache[0].length if cache else 0  # landmarks counted
         before, block = start, self.config.landmark_block
         if block:
             before = start - start // (block + 1)
+            # The landmark's own id is no token. On a GPU it is not looked for: that would wait for it at every call.
+            if tokens.device.type == "cpu" and not torch.compiler.is_compiling() and (tokens.long() == top).any():
+                raise self._no_token(tokens)
             tokens = landmark.insert_landmarks(tokens, block, top, before)
         try:
             x = self.embedding(tokens.long())
         except IndexError:
-            raise ValueError(
-                f"tokens run from {tokens.min()} to {tokens.max()}; the model's vocabulary is 0 .. {top - 1}"
-            ) from None
+            raise self._no_token(tokens) from None
         positions = torch.arange(start, start + x.shape[1], device=x.device) if start else None  # None: 0, 1, 2, ...
         return self.position.embed(x, positions), before
+
+    def _no_token(self, tokens: Tensor) -> ValueError:
+        return ValueError(
+            f"tokens run from {tokens.min()} to {tokens.max()}; the model's vocabulary is 0 .. "
+            f"{self.config.vocabulary - 1}"
+        )
+
+    def _check_caches(self, cache: list) -> None:
+        """One for each layer, all of which have seen as much."""
+        if len(cache) != len(self.blocks):
+            raise ValueError(f"cache has {len(cache)} entries; one for each of {len(self.blocks)} layers is needed")
+        for one in cache:
+            if not all(hasattr(one, name) for name in ("inputs", "attend", "length")):
+                raise ValueError(f"cache has {one!r:.60}; each of its entries needs inputs, attend and length")
+            if getattr(one, "block", None) != self.config.landmark_block:
+                raise ValueError(
+                    f"cache is of {type(one).__name__}; landmark models need LandmarkCache, with their block"
+                )
+        if len({id(one) for one in cache}) < len(cache):
+            raise ValueError("cache has the same object for several layers; each needs one of its own")
+        if len(lengths := {one.length for one in cache}) > 1:
+            raise ValueError(f"cache has entries that have seen {sorted(lengths)} tokens; all must have seen as many")
+
+
+def _mask(config: ModelConfig, mask: Mask | None) -> Mask:
+    """The mask that is given, or else the config's."""
+    if mask is None:
+        return config.mask
+    if config.landmark_block:
+        raise ValueError(f"mask is {mask}; landmark models take none: give mask=None")
+    checks.a(Mask, mask=mask)
+    return mask
 
 
 def parameters(config: ModelConfig) -> int:
@@ -327,8 +349,7 @@ def operations(config: ModelConfig, length: int, mask: Mask | None = None) -> in
     """
     checks.a(ModelConfig, config=config)
     checks.at_least(1, length=length)
-    mask = config.mask if mask is None else mask
-    checks.a(Mask, mask=mask)
+    mask = _mask(config, mask)
     width, hidden, block = config.width, config.hidden, config.landmark_block
     tokens = length + length // block if block else length
     pairs = masks.causal().pairs(tokens) if block else mask.pairs(length)

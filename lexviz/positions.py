@@ -64,7 +64,8 @@ class PositionEncoding(nn.Module):
         {'head_dim': 64, 'gamma': 0.5, 'scale_base': 512.0, 'base': 10000.0}
         """
         names = list(inspect.signature(type(self)).parameters)
-        if missing := [name for name in names if name not in vars(self)]:
+        kept = {*vars(self), *self._parameters, *self._buffers, *self._modules}
+        if missing := [name for name in names if name not in kept]:
             raise TypeError(f"{type(self).__name__}.__init__ takes {missing[0]} and must keep it as self.{missing[0]}")
         return {name: getattr(self, name) for name in names}
 

@@ -43,6 +43,7 @@ def tiles(model: LanguageModel, tokens: Tensor, k: int, chunk: int, choose: str 
         model(part[None], cache=caches)
         for i, cache in enumerate(caches):
             blocks, shares, local, _, weights = (x[0] for x in cache.last)
+            shares, weights = shares.float(), weights.float()  # of a model in float64 too
             whole = torch.zeros(*local.shape, n // block + 1)  # (heads, queries, blocks), and one for empty slots
             whole.scatter_add_(-1, blocks % (n // block + 1), shares)
             weights = weights[..., blocks.shape[-1] * (block + 1) :]  # of the local tokens

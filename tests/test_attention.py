@@ -529,6 +529,7 @@ def test_path_says_where_flex_attention_is_of_use():
             assert attention.path(y, y, gaps) == "dense"  # too short to be worth the wait
             assert attention.path(x, x, gaps, Alibi(2)) == "dense"  # has a bias
             assert attention.path(y, x, gaps) == "dense"
+            assert attention.path(x.double(), x.double(), gaps) == "dense"  # torch does not compile it for these
             assert attention.path(x, x, gaps, None, range(4096), None) == "dense"
             assert attention.path(x, x, gaps & masks.padding([5])) == "dense"
             assert attention.path(x, x, masks.causal(), Alibi(2)) == "windows"
@@ -541,7 +542,7 @@ def test_path_says_where_flex_attention_is_of_use():
 @pytest.mark.parametrize("queries", [40, 7])
 @pytest.mark.parametrize("wants_gradient", [True, False])
 def test_attention_goes_the_way_that_path_says(mask, queries, wants_gradient):
-    q, k, v = draw(0, queries, 40)
+    q, k, v = (x.float() for x in draw(0, queries, 40))
     taken = []
 
     def spy(name, function):
@@ -557,7 +558,7 @@ def test_attention_goes_the_way_that_path_says(mask, queries, wants_gradient):
         out = attention.attention(q, k, v, mask)
         names = {"windows": "windowed", "dense": "attend", "flex": "_compiled_flex"}
         assert taken == [names[attention.path(q, k, mask)]]
-    assert torch.allclose(out, attend(q, k, v, mask), atol=1e-6)
+    assert torch.allclose(out, attend(q, k, v, mask), atol=1e-5)
 
 
 def eager_flex(q, k, v, block_mask):
@@ -630,6 +631,23 @@ def test_positions_may_be_lists_ranges_or_tensors():
     for form in (list, range, torch.tensor, lambda places: torch.tensor(places)[None, None]):
         m, n = ((form(x) if form is not range else x) for x in (range(6, 11), range(2, 11)))
         assert torch.allclose(windowed(q, k, v, causal, Rope(DIM), m, n), wanted)
+
+
+@pytest.mark.parametrize("way", [attend, windowed, attention.attention])
+def test_a_mask_that_ends_before_the_keys_is_refused(way):
+    with pytest.raises(ValueError, match="position 4 is not within bigbird's length, 4"):
+        way(x5, x5, x5, masks.bigbird(2, 4))
+    with pytest.raises(ValueError, match="position 7 is not within bigbird's length, 7"):
+        way(x3, x5, x5, masks.bigbird(2, 7), None, range(5, 8), range(3, 8))
+    with pytest.raises(ValueError, match="position 4 is not within"):
+        list(windows(x5, x5, masks.bigbird(2, 4)))
+
+
+@pytest.mark.parametrize("way", [attend, attention.attention])
+def test_a_fraction_of_a_position_shows_no_future(way):
+    half = torch.arange(5) / 2
+    with pytest.raises(ValueError, match=r"float32; .*whole numbers|k_positions is .* consecutive"):
+        way(x5, x5, x5, causal, Rope(4), half, half)
 
 
 @pytest.mark.parametrize("block", [0, -3, 2.0])

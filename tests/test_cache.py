@@ -176,6 +176,40 @@ def test_a_call_that_fails_leaves_the_cache_as_it_was():
     assert torch.allclose(torch.cat((first, last), dim=2), attend(q, k, v, masks.causal(), Rope(DIM)))
 
 
+def test_a_segment_that_fails_leaves_the_cache_as_it_was():
+    x, cache = torch.randn(1, 9, HEADS * DIM), SegmentCache(masks.causal())
+
+    def attended(new, position):
+        context = cache.inputs(new)
+        q, k = (y.unflatten(-1, (HEADS, DIM)).transpose(1, 2) for y in (new, context))
+        return cache.attend(q, k, k, position)
+
+    def state():
+        return cache.length, cache.kept
+
+    with pytest.raises(ValueError, match="Rope was made for 6"):
+        attended(x[:, :4], Rope(6))
+    assert state() == (0, 0)
+    first = attended(x[:, :4], Rope(DIM))
+    with pytest.raises(ValueError, match="Rope was made for 6"):
+        attended(x[:, 4:], Rope(6))
+    with pytest.raises(ValueError, match=r"new tokens have shape \(2, 5, .*as in earlier calls"):
+        attended(x[:, 4:].expand(2, -1, -1), Rope(DIM))
+    assert state() == (4, 4)
+    q = x.unflatten(-1, (HEADS, DIM)).transpose(1, 2)
+    whole = attend(q, q, q, masks.causal(), Rope(DIM))
+    assert torch.allclose(torch.cat((first, attended(x[:, 4:], Rope(DIM))), dim=2), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, HEADS, 4, DIM), (2, HEADS, 4, DIM + 2)])
+def test_a_later_call_of_another_shape_is_refused(shape):
+    cache = KeyValueCache(masks.causal())
+    cache.attend(*draw(0, 4, 4))
+    with pytest.raises(ValueError, match=r"new tokens have shape .*, earlier ones .*as in earlier calls"):
+        cache.attend(*torch.zeros(3, *shape))
+    assert cache.length == 4
+
+
 def test_inputs_of_a_key_value_cache_are_the_new_ones():
     x = torch.randn(1, 4, 6)
     assert KeyValueCache(masks.causal()).inputs(x) is x

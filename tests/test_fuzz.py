@@ -28,7 +28,16 @@ GOOD = {
     **dict(mask=MASK, n=6, layers=2, block=3, width=4, segment=4, memory=2, stop=[3, 4], dilation=2, stride=3),
     **dict(length=12, q=X, k=X, v=X, config=MODEL.config, model=MODEL, tokens=TOKENS, prompt=TOKENS, count=1, tile=4),
     **dict(chunk=5, texts=TOKENS[None], layer=0, queries=range(4, 8), keys=range(8), last=5, text="abc", seed=0),
-    **dict(documents=[torch.arange(40)], encoding=positions.Rope(8), sight=3, window=3, stingy=True, path="tests"),
+    **dict(position=positions.Rope(8)),
+    **dict(
+        documents=[torch.arange(40)],
+        encoding=positions.Rope(8),
+        position=positions.Rope(8),
+        sight=3,
+        window=3,
+        stingy=True,
+        path="tests",
+    ),
 }
 OTHER = {
     "theory.resolution": {"scores": [1.0, 2.0, 3.0]},
@@ -40,7 +49,7 @@ OTHER = {
     "retrieval.written": {"model": LANDMARKS, "k": 2},
     "retrieval.landmark_keys": {"model": LANDMARKS},
     "inside.losses": {"heads": {0: [1]}},
-    "inside.Nearsighted": {"heads": [1]},
+    "inside.Nearsighted": {"chosen": [1]},
     "model.ModelConfig": ROPE | {"mask": masks.causal(), "landmark_block": None},
 }
 LEFT_OUT = {"masks.Mask", "masks.Interval", "masks.flex", "corpus.Documents", "model.Block"}  # functions, or slow

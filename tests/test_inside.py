@@ -66,6 +66,15 @@ def test_a_region_is_a_part_of_the_map(name, by, data):
     assert found == pytest.approx(full[..., queries.start : queries.stop, keys.start : keys.stop], abs=1e-6)
 
 
+@pytest.mark.parametrize("mask", [masks.full(), masks.longformer(8, 2)], ids=str)
+def test_a_region_of_a_map_that_looks_ahead_is_of_the_whole_text(mask):
+    model, tokens = model_of("RoPE"), text_of(60)
+    found = inside.region(model, tokens, range(10, 20), range(40), mask)
+    assert found == pytest.approx(whole(model, tokens, mask)[..., 10:20, :40], abs=1e-6)
+    with pytest.raises(ValueError, match=r"mask is .*; with it keys ahead are seen, which have no distance here"):
+        inside.by_distance(model, tokens, 5, mask)
+
+
 @ways
 @pytest.mark.parametrize("last", [1, 33, 290])
 def test_shares_by_distance_are_diagonals_of_the_map(name, by, last):
@@ -120,6 +129,9 @@ def test_only_the_chosen_heads_are_shortsighted(name):
     assert torch.equal(cut[0], plain[0])
     far = torch.arange(30)[:, None] - torch.arange(30) >= 4
     assert torch.equal(cut[1], plain[1].masked_fill(far, -torch.inf))
+    assert repr(nearsighted).startswith("Nearsighted(")  # what is kept in it is told
+    assert nearsighted.arguments == {"encoding": ENCODINGS[name], "sight": 4, "chosen": [1]}
+    ModelConfig(position=nearsighted, width=16, heads=2)
 
 
 # ---- with landmarks ---------------------------------------------------------------------------------------------

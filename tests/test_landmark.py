@@ -459,6 +459,37 @@ def test_blocks_are_kept_on_any_device():
     assert (cache._kept.device.type, cache._landmarks.device.type) == ("meta", "cpu")
 
 
+def test_a_first_call_that_fails_leaves_nothing():
+    q, k, v = draw(0, 20, dtype=torch.float32)
+    cache = LandmarkCache(4, 2)
+    with pytest.raises(ValueError, match="Rope was made for"):
+        cache.attend(*draw(0, 9, batch=3), Rope(DIM + 2))
+    found = cache.attend(q, k, v, Rope(DIM))
+    assert torch.equal(found, LandmarkCache(4, 2).attend(q, k, v, Rope(DIM)))
+    assert found.dtype == cache._kept.dtype == torch.float32
+
+
+def test_a_later_call_of_another_head_size_is_refused():
+    cache = LandmarkCache(4, 2)
+    cache.attend(*draw(0, 9))
+    with pytest.raises(ValueError, match=r"as many components, .* as in earlier calls"):
+        cache.attend(*torch.zeros(3, 1, HEADS, 3, DIM + 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("stingy", [True, False])
+@pytest.mark.parametrize("wants_gradient", [True, False])
+def test_what_was_read_under_inference_mode_is_gone_on_with_outside(stingy, wants_gradient):
+    parts = [[x[:, :, t : t + 10].requires_grad_(wants_gradient) for x in draw(1, 40)] for t in (0, 10, 20, 30)]
+    cache, wanted = LandmarkCache(2, 3, stingy=stingy), LandmarkCache(2, 3, stingy=stingy)
+    for i, part in enumerate(parts):
+        with torch.inference_mode(i < 2):
+            found = cache.attend(*(x.detach() if i < 2 else x for x in part), Rope(DIM))
+        assert torch.equal(found, wanted.attend(*part, Rope(DIM)))
+    if wants_gradient:
+        found.sum().backward()
+        assert part[0].grad.isfinite().all()
+
+
 def test_inputs_are_left_as_they_are():
     x = torch.randn(1, 5, 16)
     assert LandmarkCache(4, 2).inputs(x) is x
@@ -496,6 +527,15 @@ class All:
     def search(self, queries, count):
         assert count == 3
         return self.index.search(queries, self.ntotal + 1)
+
+
+def test_an_index_is_looked_up_where_gradients_are_wanted():
+    faiss = pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    cache = LandmarkCache(2, 2, index=faiss.IndexFlatIP)
+    for _ in range(3):
+        q, k, v = (x.requires_grad_() for x in draw(1, 12, dtype=torch.float32))
+        cache.attend(q, k, v, Rope(DIM)).sum().backward()
+        assert q.grad.isfinite().all()
 
 
 @torch.no_grad()

@@ -187,8 +187,8 @@ def test_bigbird_differs_between_seeds_and_ends_where_its_length_does():
     drawn = [masks.dense(masks.bigbird(4, 200, seed=seed), 200) for seed in range(2)]
     assert not np.array_equal(*drawn)
     assert masks.bigbird(4, 200)(199, 199)
-    for pair in ((200, 0), (0, 200)):
-        with pytest.raises(ValueError, match="position 200 is past bigbird's length, 200"):
+    for pair, words in [((200, 0), "200 is not"), ((0, 200), "200 is not"), ((-1, 0), "-1 is not"), ((0, -1), "-1 is")]:
+        with pytest.raises(ValueError, match=f"position {words}.* within bigbird's length, 200"):
             masks.bigbird(4, 200)(*pair)
 
 
@@ -269,11 +269,36 @@ def test_padding_keeps_what_it_was_given():
 
 
 def test_bigbird_allows_nothing_beyond_its_length():
-    q = torch.arange(14)
+    q = torch.arange(-4, 14)
     allowed = masks.bigbird(4, 10)(q[:, None], q)
-    assert allowed[:10, :10].any()
-    assert not allowed[:, 10:].any()
-    assert not allowed[10:].any()
+    assert allowed[4:14, 4:14].any()
+    for outside in (slice(0, 4), slice(14, 18)):
+        assert not allowed[:, outside].any()
+        assert not allowed[outside].any()
+    with pytest.raises(ValueError, match="position 10 is not within bigbird's length, 10"):
+        masks.flex(masks.bigbird(4, 10), 11, 11)
+
+
+@given(definitions, st.integers(0, 25))
+def test_a_mask_looks_ahead_where_its_map_has_something_above_the_diagonal(drawn, n):
+    assert drawn[0].looks_ahead(n) == np.triu(table(drawn[1], n), 1).any()
+
+
+@pytest.mark.parametrize("pair", [(2.5, 2), (1, np.array([0.5])), (torch.arange(3) / 2, 1), (0, torch.ones(2).half())])
+def test_a_fraction_of_a_position_is_refused(pair):
+    with pytest.raises(ValueError, match=r"q and k are .*float.*; .* positions that a mask compares are whole numbers"):
+        masks.causal()(*pair)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_padding_may_be_given_in_any_whole_numbers(dtype):
+    mask = masks.padding(np.array([0, 2], dtype=dtype), start=np.array([0, 1], dtype=dtype))
+    assert np.array_equal(masks.dense(mask, 5), masks.dense(masks.padding([0, 2], start=[0, 1]), 5))
+
+
+def test_dilated_reaches_as_far_as_it_likes():
+    mask = masks.dilated(2**40, 2**40)
+    assert np.array_equal(masks.dense(mask, 3), np.eye(3, dtype=bool))
 
 
 @pytest.mark.parametrize("other", [3, None, len])

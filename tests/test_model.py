@@ -454,6 +454,21 @@ def test_weights_start_small_those_that_add_up_smaller_and_embeddings_large():
             assert weight.std().item() == pytest.approx(wanted, rel=0.1)
 
 
+def uneven(model):
+    caches = model.caches()
+    model(text(5), cache=caches)
+    return [caches[0], model.caches()[1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+def test_a_prompt_of_bytes_goes_on_with_any_token(dtype):
+    torch.manual_seed(0)
+    model = LanguageModel(ModelConfig(position=Rope(8), vocabulary=400, width=8, heads=1, layers=1, hidden=8))
+    for seed in range(9):
+        wanted = list(model.generate(torch.arange(5), 9, temperature=9.0, seed=seed))
+        assert list(model.generate(torch.arange(5).to(dtype), 9, temperature=9.0, seed=seed)) == wanted
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -487,6 +502,14 @@ def test_weights_start_small_those_that_add_up_smaller_and_embeddings_large():
         (lambda: next(make(landmark_block=4).look(text(5), masks.causal())), "mask is .*landmark models take none"),
         (lambda: (m := make())(text(5), mask=masks.causal(), cache=m.caches()), "caches bring their own"),
         (lambda: next((m := make()).generate(text(5)[0], 1, masks.causal(), m.caches())), "caches bring their own"),
+        (lambda: make(landmark_block=4).caches(masks.causal()), "mask is causal.*landmark models take none"),
+        (lambda: next(make(landmark_block=4).generate(text(5)[0], 1, masks.causal())), "landmark models take none"),
+        (lambda: operations(make(landmark_block=4).config, 9, masks.causal()), "landmark models take none"),
+        (lambda: make(landmark_block=4)(text(5) * 0 + VOCABULARY), f"tokens run from {VOCABULARY}"),
+        (lambda: make()(text(5), cache=[KeyValueCache(masks.causal())] * 2), "the same object for several layers"),
+        (lambda: make()(text(5), cache=[None, None]), "cache has None; each of its entries needs inputs, attend and"),
+        (lambda: make()(text(5), cache="xy"), "cache is 'xy'; it must be of class list"),
+        (lambda: make()(text(5), cache=uneven(make())), r"cache has entries that have seen \[0, 5\] tokens"),
         (lambda: make(landmark_block=4, mask=masks.block_causal(4)), "mask is .*with landmark_block it must be"),
     ],
 )

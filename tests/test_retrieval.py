@@ -28,6 +28,15 @@ def test_what_is_retrieved_is_the_whole_map_where_all_is_fetched_and_never_more_
             assert not row[i + 1 :].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_tiles_of_a_model_in_other_numbers(dtype):
+    model, tokens = landmark_model(5), text_of(40)
+    wanted = retrieval.tiles(model, tokens, k=8, chunk=20)
+    assert retrieval.tiles(model.to(dtype), tokens, k=8, chunk=20).dtype == wanted.dtype
+    if dtype == torch.float64:
+        assert retrieval.tiles(model, tokens, k=8, chunk=20) == pytest.approx(wanted, abs=1e-4)
+
+
 @pytest.mark.parametrize(("length", "block", "chunk"), [(60, 5, 25), (58, 7, 58), (61, 1, 10), (44, 15, 9)])
 def test_what_is_looked_at_for_a_byte_is_a_row_of_the_whole_map_where_all_is_fetched(length, block, chunk):
     model, text = landmark_model(block), text_of(length)
