@@ -156,6 +156,7 @@ class Windows:
             )
 
     def __call__(self, step: int, count: int) -> Tensor:
+        checks.at_least(0, step=step, count=count)
         chosen = np.random.default_rng([self.seed, step]).integers(self.ends[-1], size=count)  # of all windows
         inside = np.searchsorted(self.ends, chosen, side="right")  # the document of each
         starts = chosen - (self.ends - self.counts)[inside]
@@ -179,11 +180,7 @@ def to_text(tokens: Tensor) -> str:
     >>> to_text(torch.tensor([111, 110, 101]))
     'one'
     """
-    checks.a(Tensor, tokens=tokens)
-    numbers = tokens.tolist()
-    if tokens.ndim != 1 or tokens.is_floating_point() or not set(numbers) <= set(range(256)):
-        raise ValueError(f"tokens is {tokens}; whole numbers (length,) from 0 to 255 are needed")
-    return bytes(numbers).decode(errors="replace")
+    return checks.as_bytes(tokens=tokens).decode(errors="replace")
 
 
 # ---- pass keys --------------------------------------------------------------------------------------------------
@@ -282,6 +279,8 @@ def _filler(documents: Sequence[Tensor] | None, size: int, rng: np.random.Genera
     text = b""
     while len(text) < size:  # where a document ends, another goes on
         document = documents[int(rng.integers(len(documents)))]
+        if not len(document):
+            raise ValueError("filler has an empty document; each must hold some bytes")
         start = int(rng.integers(len(document)))
         text += bytes(document[start : start + size - len(text)].tolist())
     return text

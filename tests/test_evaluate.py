@@ -46,6 +46,16 @@ def test_a_model_is_left_as_it_was_and_can_learn_on(measure, training):
     assert model.embedding.weight.grad is not None
 
 
+def test_each_module_keeps_its_mode():
+    model = small().train()
+    model.blocks[0].eval()  # frozen, while the rest learns
+    evaluate.perplexity(model, texts(20), 9)
+    assert model.training
+    assert model.blocks[1].norm_feed.training
+    assert not model.blocks[0].training
+    assert not model.blocks[0].norm_feed.training
+
+
 def test_a_model_is_left_as_it_was_when_measuring_fails():
     model = small(Learned(8, 16)).train()
     with pytest.raises(ValueError, match="Learned"):
@@ -85,6 +95,18 @@ def used():
         (lambda: evaluate.perplexity(small(), texts(9), 4, cache=used), "caches that have seen text"),
         (lambda: evaluate.perplexity(small(), texts(9), 4, masks.causal(), small().caches), "mask is causal"),
         (lambda: evaluate.perplexity(small(), texts(9), 4, masks.full()), r"mask is full\(\); with it"),
+        (lambda: evaluate.perplexity(m := small(), texts(9), 4, cache=lambda: m.caches(masks.full())), "mask is full"),
+        (lambda: evaluate.perplexity(small(), texts(9), 4, "causal()"), r"mask is 'causal\(\)'; it must be of class"),
+        (lambda: evaluate.perplexity("xpos-0", texts(9), 4), "model is 'xpos-0'; it must be of class LanguageModel"),
+        (lambda: evaluate.perplexity(small(), texts(9), 4, cache=lambda: None), "cache is None; it must be of class"),
+        (lambda: evaluate.perplexity(small(), texts(9), 4, cache=lambda: [1, 2]), "cache has 1; each of its entries"),
+        (lambda: evaluate.twice(texts(90), 0, 4, 16), "documents has 1; two are needed"),
+        (lambda: evaluate.twice([], 0, 4, 16), "documents is empty"),
+        (lambda: evaluate.first_parts(None, 3), "documents is None; it must be of class Sequence"),
+        (lambda: evaluate.loss_by_place(None), "found is None; it must be of class Losses"),
+        (lambda: evaluate.repeats(torch.arange(300)), r"(?s)document is .*; whole numbers \(length,\) from 0 to 255"),
+        (lambda: next(evaluate.passkey_trials(None, 150, 1)), "model is None; it must be of class LanguageModel"),
+        (lambda: next(evaluate.passkey_trials(small(), 150, 1, depth=0.5)), "depth is given; trials spread it"),
         (lambda: evaluate.measured_resolution(small(), [], 4), "documents is empty"),
         (lambda: evaluate.perplexity(small(), texts(9), 0), "length is 0"),
         (lambda: evaluate.perplexity(small(), texts(9), 4, cache=list, chunk=0), "chunk is 0"),

@@ -6,28 +6,32 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lexviz import checks
 from lexviz.model import LanguageModel
 
 
 def measuring(function: Callable) -> Callable:
-    """Of a function whose first argument is a model: it runs without gradients, and leaves the model's mode alone.
+    """Of a function whose first argument is a model: it runs without gradients, and leaves all modules' modes alone.
 
+    >>> from lexviz import runs
     >>> @measuring
     ... def mode(model):
     ...     return model.training, torch.is_grad_enabled()
-    >>> layer = torch.nn.Linear(2, 2).train()
-    >>> mode(layer), layer.training
+    >>> model = runs.load("xpos-0").train()
+    >>> mode(model), model.training
     ((False, False), True)
     """
 
     @functools.wraps(function)
     @torch.inference_mode()
     def measured(model: LanguageModel, *arguments, **more):
-        training = model.training
+        checks.a(LanguageModel, model=model)
+        modes = [(module, module.training) for module in model.modules()]
         try:
             return function(model.eval(), *arguments, **more)
         finally:
-            model.train(training)
+            for module, training in modes:
+                module.training = training
 
     return measured
 
@@ -56,6 +60,7 @@ def new_caches(cache: Callable[[], list]) -> list:
     if not callable(cache):
         raise ValueError(f"cache is a {type(cache).__name__}; a function that makes new ones is needed: model.caches")
     caches = cache()
-    if any(one.length for one in caches):
+    checks.a(list, cache=caches)
+    if any(getattr(one, "length", 0) for one in caches):  # what has no length is refused by the model
         raise ValueError("cache gave caches that have seen text; each call has to make new ones")
     return caches

@@ -23,6 +23,7 @@ def first_parts(documents: Sequence[Tensor], size: int) -> list[Tensor]:
     >>> [len(part) for part in first_parts([torch.zeros(10), torch.zeros(9), torch.zeros(3)], 8)]
     [9, 9]
     """
+    checks.a(Sequence, documents=documents)
     checks.at_least(1, size=size)
     return [document[: size + 1] for document in documents if len(document) > size]
 
@@ -56,9 +57,11 @@ def losses(
     """
     checks.at_least(1, length=length, chunk=chunk)
     check_documents(documents)
-    sees = mask or model.config.mask
-    if cache is None and _looks_ahead(sees, min(length, max(map(len, documents)) - 1)):
-        raise ValueError(f"mask is {sees}; with it a byte that is to be predicted is seen. Give one that is causal")
+    checks.a(Mask | None, mask=mask)
+    seen = [mask or model.config.mask] if cache is None else [getattr(one, "mask", None) for one in new_caches(cache)]
+    for each in {each for each in seen if isinstance(each, Mask)}:
+        if each.looks_ahead(min(length, max(map(len, documents)) - 1)):
+            raise ValueError(f"mask is {each}; with it a byte that is to be predicted is seen. Give one that is causal")
     windows = [  # (document, first byte to read, last + 1); those of one size are taken together
         (i, start, min(start + length, len(document) - 1))
         for i, document in enumerate(documents)
@@ -119,6 +122,7 @@ def loss_by_place(found: Losses) -> np.ndarray:
     >>> loss_by_place(found)
     array([4. , 1.5])
     """
+    checks.a(Losses, found=found)
     place = found.place
     total = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add_(0, place, found.nats.double())
     return (total / torch.bincount(place)).numpy()
@@ -134,7 +138,7 @@ def repeats(document: Tensor, context: int = 8) -> np.ndarray:
     array([0, 0, 0, 0, 0, 0, 5, 5])
     """
     checks.at_least(1, context=context)
-    text, last, distance = bytes(document.tolist()), {}, []
+    text, last, distance = checks.as_bytes(document=document), {}, []
     for i in range(1, len(text)):
         here = text[max(0, i - context) : i + 1]  # a shorter one, at the start, stands nowhere else
         distance.append(i - last.get(here, i))
@@ -157,6 +161,10 @@ def twice(documents: Sequence[Tensor], back: int, size: int = 32, length: int = 
     """
     checks.at_least(1, size=size)
     checks.at_least(2 * size, length=length)
+    checks.at_least(0, back=back)
+    check_documents(documents)
+    if len(documents) < 2:
+        raise ValueError(f"documents has {len(documents)}; two are needed, as each takes the words of another")
     if back and not size <= back <= length + 1 - size:
         raise ValueError(
             f"back is {back}; it must be 0, or {size} to {length + 1 - size}: whole words before those at the end"
@@ -182,8 +190,3 @@ def _batches(windows: list[tuple[int, int, int]], size: int) -> Iterator[list[tu
         by_length.setdefault(window[2] - window[1], []).append(window)
     for alike in by_length.values():
         yield from (alike[i : i + size] for i in range(0, len(alike), size))
-
-
-def _looks_ahead(mask: Mask, length: int) -> bool:
-    later = (i for i in range(length) if mask.span(i, i)[1] > i)  # only these can
-    return any(np.any(mask(i, np.arange(i + 1, length))) for i in later)

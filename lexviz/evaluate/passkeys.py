@@ -52,7 +52,10 @@ def passkey_trials(
     0.5 b'26108' b'26108'
     1.0 b'48974' b'48974'
     """
+    checks.a(LanguageModel, model=model)
     checks.at_least(1, trials=trials, chunk=chunk)
+    if "depth" in text:
+        raise ValueError("depth is given; trials spread it evenly from 0 to 1, `corpus.passkey` makes single texts")
     if mask is not None and (cache is not None or model.config.landmark_block):
         raise ValueError(f"mask is {mask}; caches bring their own, and landmark models take none: give mask=None")
     for trial in range(trials):
