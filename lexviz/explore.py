@@ -15,7 +15,7 @@ import itertools
 import math
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -69,12 +69,13 @@ class Control:
 def number(value) -> str:
     """Four significant digits, and no exponent where one can do without.
 
-    >>> number(0.4), number(65504), number(1.0e-7), number("log"), number(True)
-    ('0.4', '65504', '1e-07', 'log', 'on')
+    >>> number(0.4), number(65504), number(12345.678), number(1.0e-7), number("log"), number(True)
+    ('0.4', '65504', '12350', '1e-07', 'log', 'on')
     """
     if isinstance(value, str | bool):
         return {True: "on", False: "off"}.get(value, value)
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+    rounded = value if float(value).is_integer() else float(f"{value:.4g}")
+    return str(int(rounded)) if float(rounded).is_integer() and abs(rounded) < 1e7 else f"{rounded:.4g}"
 
 
 def slider(start=None, stop=None, step=None, values=None, log=False, value=None, label=None, unit="") -> Control:
@@ -106,7 +107,7 @@ def choice(*options, value=None, label=None) -> Control:
     'XPos'
     >>> choice("RoPE")
     Traceback (most recent call last):
-    ValueError: values are ('RoPE',); at least two are needed, and no two that read alike
+    ValueError: values are ('RoPE',); at least two are needed, and no two that are equal or read alike
     """
     return _checked("choice", options, value, label)
 
@@ -124,9 +125,11 @@ def _range(kind, start, stop, step, values, log, value, label, unit) -> Control:
     if values is not None:
         if (start, stop, step, log) != (None, None, None, False):
             raise ValueError(f"values are {values} and start is {start}; a {kind} takes a list or a range, not both")
+        checks.a(Iterable, values=values)
         return _checked(kind, tuple(values), value, label, unit)
     least = 1 if log else 0  # what a step multiplies by, or adds
-    if None in (start, stop, step) or not stop > start or step <= least or (log and start <= 0):
+    real = all(isinstance(each, numbers.Real) and math.isfinite(each) for each in (start, stop, step))
+    if not real or not stop > start or step <= least or (log and start <= 0):
         raise ValueError(
             f"start is {start}, stop is {stop} and step is {step}; a {kind} needs start < stop"
             f"{' from above 0' * log} and a step greater than {least}, or a list of values"
@@ -146,8 +149,8 @@ def _checked(kind: str, values: tuple, value, label, unit="", log=False, fine=Fa
         raise ValueError(f"values have {wrong[0]!r}; they must be texts or numbers, one by one")
     first = values[0] if value is None and values else value
     control = Control(kind, values, first, label, unit, log, fine)
-    if len({control.text(each) for each in values}) < max(2, len(values)):
-        raise ValueError(f"values are {values}; at least two are needed, and no two that read alike")
+    if min(len({control.text(each) for each in values}), len(set(values))) < max(2, len(values)):
+        raise ValueError(f"values are {values}; at least two are needed, and no two that are equal or read alike")
     if control.value not in values:
         raise ValueError(f"value is {value!r}; it must be one of {', '.join(map(str, values))}")
     return control
@@ -354,7 +357,12 @@ def _widget(widgets, name: str, control: Control):
     if control.kind == "slider":
         return bar
     clock = widgets.Play(min=0, max=len(control.values) - 1, value=control.values.index(value), interval=300)
-    clock.observe(lambda change: setattr(bar, "value", control.values[change["new"]]), "value")
+
+    def ticked(change):
+        if _nearest(control.values, bar.value) != change["new"]:  # else it follows the bar, which may stand between
+            bar.value = control.values[change["new"]]
+
+    clock.observe(ticked, "value")
     bar.observe(lambda change: setattr(clock, "value", _nearest(control.values, change["new"])), "value")
     return widgets.HBox([clock, bar])
 

@@ -78,9 +78,13 @@ def pair(n):
         (lambda: slider(0, 10, step=3), "step is 3; from 0 it does not lead to stop, 10"),
         (lambda: slider(0, 2, step=1, value=5), "value is 5; it must be one of 0, 1, 2"),
         (lambda: choice("a"), r"values are \('a',\); at least two are needed"),
-        (lambda: choice(1, "1"), "no two that read alike"),
+        (lambda: choice(1, "1"), "no two that are equal or read alike"),
+        (lambda: choice(True, 1, value=1), "no two that are equal"),
+        (lambda: slider(0, float("inf"), 1), "stop is inf and step is 1; a slider needs"),
+        (lambda: slider("a", "b", 1), "start is a, stop is b"),
+        (lambda: slider(values=5), "values is 5; it must be of class Iterable"),
         (lambda: slider(values=[]), r"values are \(\); at least two"),
-        (lambda: slider(values=[0.12341, 0.12342]), "no two that read alike"),
+        (lambda: slider(values=[0.12341, 0.12342]), "no two that are equal or read alike"),
         (lambda: slider(-1, 1, step=2, log=True), "needs start < stop from above 0"),
         (lambda: choice("a", "b", value="c"), "value is 'c'; it must be one of a, b"),
         (lambda: choice(), r"values are \(\); at least two"),
@@ -415,6 +419,7 @@ def test_a_state_that_fails_says_so_and_the_next_one_works():
         (slider(0.1, 10.0, step=10, log=True, value=1.0), [1.0, 2.0]),
         (slider(1, 9, step=4), [1, 5]),
         (play(0, 3, step=1), [0, 2]),
+        (play(0.0, 3.0, step=0.25), [0.1, 0.3]),
         (choice("a", "b"), ["a", "b"]),
         (toggle(), [False, True]),
     ],
@@ -437,4 +442,5 @@ def test_every_kind_of_control_has_a_widget(control, values):
         assert asked[-1] == (pytest.approx(value) if isinstance(value, float) else value)
     if control.kind == "play":
         box.children[0].value = 3
-        assert asked[-1] == 3
+        assert asked[-1] == control.values[3]
+        assert bar.value == control.values[3]
