@@ -35,6 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
         given.run(given)
     except (ValueError, FloatingPointError, OSError) as error:
         sys.exit(f"lexviz: {error}")
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "of this process"
+        sys.exit(f"lexviz: this needs more memory than there is ({reason:.200}); take smaller sizes")
     except KeyboardInterrupt:
         sys.exit("lexviz: stopped")
 
@@ -77,7 +82,7 @@ def run_train(given: argparse.Namespace) -> None:
     """Train, with a progress bar."""
     chosen = {each.name: getattr(given, each.name) for each in fields(train.Settings) if each.name in given}
     settings = replace(train.PRESETS[given.preset], **chosen)
-    device = usable(given.device or train.best_device())
+    device = train.usable(given.device or train.best_device())
     if device.type == "cuda":  # sums in a fixed order, so that the same settings give the same weights there too
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -97,15 +102,6 @@ def run_train(given: argparse.Namespace) -> None:
                 bar.update()
         if rank == 0 and given.checkpoint:
             print(f"kept at {given.checkpoint}.json")
-
-
-def usable(name: str) -> torch.device:
-    """The device of that name, or a ValueError that says why it cannot be used."""
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device is {name!r}; it must be cuda, mps or cpu, and be there: {reason}") from None
 
 
 def kept_alone(checkpoint: pathlib.Path | None):

@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lexviz import masks, positions
+from lexviz import checks, masks, positions
 from lexviz.model import LanguageModel, ModelConfig, parameters
 
 try:
@@ -37,6 +37,22 @@ FORMAT = "lexviz checkpoint, version 1"  # the first line of every PATH.json
 # ---- files ------------------------------------------------------------------------------------------------------
 
 
+def place(path: str | os.PathLike) -> pathlib.Path:
+    """The path of a checkpoint, which ends with its name; "runs/x/" is "runs/x".
+
+    >>> place("runs/x/").as_posix()
+    'runs/x'
+    >>> place(".")
+    Traceback (most recent call last):
+    ValueError: path is '.'; it must end with the checkpoint's name, as in runs/x
+    """
+    checks.a(str | os.PathLike, path=path)
+    found = pathlib.Path(path)
+    if found.name in ("", ".."):
+        raise ValueError(f"path is {str(path)!r}; it must end with the checkpoint's name, as in runs/x")
+    return found
+
+
 def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> None:
     """Replace the checkpoint at `path` by these tensors, if there are any, and what is to be said about them.
 
@@ -47,17 +63,18 @@ def write(path: str | os.PathLike, tensors: dict[str, Tensor], about: dict) -> N
     >>> about["note"], tensors["weight"]
     ('two ones', tensor([1., 1.]))
     """
-    path = os.fspath(pathlib.Path(path))  # "runs/x/" is "runs/x"
+    path = os.fspath(place(path))
     folder = pathlib.Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
     digest = file = None
     if tensors:
         data = safetensors.torch.save({name: x.detach().cpu().contiguous() for name, x in tensors.items()})
         digest = hashlib.sha256(data).hexdigest()
         file = f"{os.path.basename(path)}-{digest[:16]}.safetensors"
-        _replace(folder / file, data)
     about = {"format": FORMAT, "tensors": file, "sha256": digest, **about, "versions": versions()}
-    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in about.items())
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value, default=_plain)}" for key, value in about.items())
+    folder.mkdir(parents=True, exist_ok=True)
+    if tensors:
+        _replace(folder / file, data)
     _replace(pathlib.Path(f"{path}.json"), ("{\n" + lines + "\n}\n").encode())
     ours = re.compile(re.escape(os.path.basename(path)) + r"-[0-9a-f]{16}\.safetensors(\.tmp)?")
     for old in list(folder.iterdir()):
@@ -72,7 +89,7 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     Traceback (most recent call last):
     FileNotFoundError: there is no checkpoint nowhere/model.json; train with --checkpoint nowhere/model, or check ...
     """
-    path = os.fspath(pathlib.Path(path))
+    path = os.fspath(place(path))
     described = pathlib.Path(f"{path}.json")
     if not described.exists():
         raise FileNotFoundError(
@@ -101,6 +118,13 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
         raise ValueError(f"{file} holds no tensors ({error}); {_REMEDY}") from None
 
 
+def _plain(value):
+    """A number of numpy's as Python's, which JSON can say."""
+    if isinstance(value, numpy.generic):
+        return value.item()
+    raise ValueError(f"what is to be kept holds {value!r:.60}; it may hold numbers, texts, lists and dicts only")
+
+
 _REMEDY = "restore it from a copy, or delete it and train again"
 
 
@@ -122,7 +146,7 @@ def alone(path: str | os.PathLike) -> Iterator[None]:
     ...     os.listdir(folder)
     ['x.lock']
     """
-    path = pathlib.Path(path)
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "wb") as file:
         try:
@@ -152,7 +176,16 @@ def save(path: str | os.PathLike, model: LanguageModel, optimizer=None, half: bo
     >>> again.position, torch.equal(again.embedding.weight, model.embedding.weight)
     (Xpos(head_dim=32, gamma=0.4, scale_base=512.0, base=10000.0), True)
     """
+    checks.a(LanguageModel, model=model)
+    mask = repr(model.config.mask)
+    try:
+        make(mask, masks)
+    except ValueError:
+        raise ValueError(f"mask is {mask}; a model is kept with a mask that lexviz.masks can make again") from None
     tensors = {name: x.half() if half and x.is_floating_point() else x for name, x in model.state_dict().items()}
+    for name, weight in model.state_dict().items() if half else ():
+        if (tensors[name].isinf() & weight.isfinite()).any():
+            raise ValueError(f"half is {half}; {name} has {weight.abs().max():g}, which half precision cannot hold")
     for name, weight in model.named_parameters() if optimizer else ():
         tensors |= {f"optimizer.{key}.{name}": x for key, x in optimizer.state[weight].items()}
     write(path, tensors, {"model": describe(model), **about})
@@ -163,6 +196,8 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
     about, tensors = read(path)
     for kind, wanted in {"model": describe(model), **expected}.items():
         found = about.get(kind, {})
+        if not isinstance(found, dict):
+            raise ValueError(f"{path}.json is damaged: its {kind} is {found!r:.60}; {_REMEDY}")
         for name in wanted:
             if found.get(name) != wanted[name]:
                 raise ValueError(
@@ -174,6 +209,9 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
             f"{path}.json holds a model and not how far its training was; give another --checkpoint path, "
             f"and --start-from {path} for its weights"
         )
+    entries = about["history"]
+    if not isinstance(entries, list) or not all(isinstance(entry, list) and len(entry) == 4 for entry in entries):
+        raise ValueError(f"{path}.json is damaged: its history is {entries!r:.60}; {_REMEDY}")
     _fill(path, model, tensors)
     for name, weight in model.named_parameters():
         keys = [key for key in tensors if key.startswith("optimizer.") and key.split(".", 2)[2] == name]
@@ -191,7 +229,8 @@ def load(path: str | os.PathLike, position: type | None = None) -> LanguageModel
         kind, mask = described.pop("position"), make(described.pop("mask"), masks)
         encoding = position or _named(positions).get(kind["class"])
         if encoding:
-            model = _made(encoding, kind["arguments"], tensors, mask=mask, **described)
+            with torch.random.fork_rng(devices=[]):  # its first weights, which are replaced, cost nobody a draw
+                model = _made(encoding, kind["arguments"], tensors, mask=mask, **described)
     except (KeyError, *_UNMAKEABLE) as error:
         raise ValueError(f"{path}.json is damaged: no model can be made from it ({error!r}); {_REMEDY}") from error
     if not encoding:

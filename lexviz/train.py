@@ -11,7 +11,6 @@ text comes next.
 
 import math
 import os
-import pathlib
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -81,9 +80,16 @@ class Settings:
         checks.at_least(1, short_length=self.short_length, short_batch=self.short_batch)
         checks.at_least(0, short_steps=self.short_steps, warmup=self.warmup, seed=self.seed)
         checks.at_least(0, landmark_block=self.landmark_block, distractors=self.distractors)
+        checks.at_least(1, layers=self.layers, width=self.width, heads=self.heads, hidden=self.hidden)
         checks.above(0, learning_rate=self.learning_rate, decay=self.decay, clip=self.clip)
+        checks.within(0, math.inf, weight_decay=self.weight_decay, epsilon=self.epsilon)
+        checks.within(0, 1, beta1=self.beta1, beta2=self.beta2)
+        texts = ("position", "mask", "start_from", "task", "corpus", "wording")
+        checks.a(str, **{name: getattr(self, name) for name in texts})
         if self.task not in TASKS:
             raise ValueError(f"task is {self.task!r}; it must be one of {', '.join(map(repr, TASKS))}")
+        if self.wording not in corpus.WORDINGS:
+            raise ValueError(f"wording is {self.wording!r}; it must be one of {', '.join(map(repr, corpus.WORDINGS))}")
 
     def shape(self, step: int) -> tuple[int, int]:
         """Sequences in a step, and their length.
@@ -118,7 +124,7 @@ def new_model(settings: Settings) -> LanguageModel:
     tokens = settings.length + (settings.length // landmark_block if landmark_block else 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        head_dim = settings.width // max(1, settings.heads)
+        head_dim = settings.width // settings.heads
         position = checkpoints.make(
             settings.position, positions, head_dim=head_dim, heads=settings.heads, dim=settings.width, size=tokens
         )
@@ -137,6 +143,9 @@ def new_model(settings: Settings) -> LanguageModel:
 
 
 # ---- what a step learns from ------------------------------------------------------------------------------------
+
+
+PAD = 15  # newlines after a pass key, at most
 
 
 class Batch(NamedTuple):
@@ -185,11 +194,18 @@ def passkeys(settings: Settings, source: Corpus) -> Callable[[int], Batch]:
     """
     checks.a(Settings, settings=settings)
     checks.a(Corpus, source=source)
+    for step in {0, settings.short_steps}:
+        _, length = settings.shape(step)
+        distractors = settings.distractors if step >= settings.short_steps else 0
+        try:
+            corpus.passkey(length + 1, 0, wording=settings.wording, pad=PAD, distractors=distractors)
+        except ValueError as error:
+            raise ValueError(f"length is {length}; with one more, to be predicted: {error}") from None
 
     def draw(step: int) -> Batch:
         count, length = settings.shape(step)
         distractors = settings.distractors if step >= settings.short_steps else 0
-        pads = np.random.default_rng([settings.seed, step]).integers(16, size=count).tolist()
+        pads = np.random.default_rng([settings.seed, step]).integers(PAD + 1, size=count).tolist()
         keys = [
             corpus.passkey(
                 length + 1, [settings.seed, step, 1 + row], filler=source.training if row % 2 else None,
@@ -271,8 +287,8 @@ def train(
         if count % processes:
             raise ValueError(f"batch is {count}; it must be a multiple of the number of processes, {processes}")
     checks.at_least(1, every=every)
-    checkpoint = pathlib.Path(checkpoint) if checkpoint else None
-    device = torch.device(device or best_device())
+    checkpoint = checkpoints.place(checkpoint) if checkpoint else None
+    device = usable(device or best_device())
     source = source or corpus.load(settings.corpus or None)
     draw = TASKS[settings.task](settings, source)
     model = (model or new_model(settings)).to(device).train()
@@ -347,6 +363,23 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usable(name: str | torch.device) -> torch.device:
+    """The device of that name, or a ValueError that says why it cannot be used.
+
+    >>> usable("meta")
+    Traceback (most recent call last):
+    ValueError: device is 'meta'; it must be cuda, mps or cpu, and be there: meta holds no numbers that one could train
+    """
+    try:
+        device = torch.empty(0, device=name).device
+        reason = f"{device.type} holds no numbers that one could train"
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        device, reason = None, str(error).splitlines()[0]
+    if device is None or device.type not in ("cuda", "mps", "cpu"):
+        raise ValueError(f"device is {name!r}; it must be cuda, mps or cpu, and be there: {reason}")
+    return device
 
 
 def name_of(device: torch.device) -> str:

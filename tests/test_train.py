@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from lexviz import checkpoint, corpus, masks, model, positions, train
+from lexviz import attention, checkpoint, corpus, inside, masks, model, palette, positions, runs, train
 from lexviz.__main__ import main
 
 TINY = train.Settings(
@@ -496,9 +496,9 @@ def pickled(path):
         (lambda p: damage(p, "x.json", lambda b: b""), r"x\.json is damaged"),
         (lambda p: damage(p, "x.json", lambda b: b"[1]"), r"x\.json is damaged"),
         (lambda p: damage(p, "x.json", lambda b: b'{"format": "onnx"}'), r"x\.json is damaged or no checkpoint"),
-        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 32')), r"x\.json holds other"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"hidden": 16', b'"hidden": 9')), r"x\.json holds other"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 99')), r"multiple of heads"),
-        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width": 16', b'"width": 98')), r"ask for \d+ numbers"),
+        (lambda p: damage(p, "x.json", lambda b: b.replace(b'"hidden": 16', b'"hidden": 999')), r"ask for \d+ numbers"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"width"', b'"wodth"')), r"x\.json is damaged: no model"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"gamma"', b'"gamna"')), r"x\.json is damaged: no model"),
         (lambda p: damage(p, "x.json", lambda b: b.replace(b'"causal()"', b'"c()"')), r"x\.json is damaged: no model"),
@@ -572,6 +572,48 @@ def test_no_size_in_a_stranger_s_file_is_allocated_or_counted_up_to(tmp_path):
     tried = done.stdout.splitlines()
     assert (done.returncode, [line for line in tried if not line.endswith("True")]) == (0, []), done.stderr
     assert len(tried) > 150
+
+
+@pytest.mark.parametrize("part", ["model", "settings", "corpus", "history"])
+@pytest.mark.parametrize("value", [None, [1], 3, [[1, 2]], {}])
+def test_a_damaged_checkpoint_is_not_gone_on_from(part, value, tmp_path):
+    learner = train.new_model(TINY)
+    about = {"model": checkpoint.describe(learner), "settings": asdict(TINY), "history": []}
+    about["corpus"] = {"name": SOURCE.name, "fingerprint": SOURCE.fingerprint}
+    checkpoint.write(tmp_path / "x", learner.state_dict(), about | {part: value})
+    with pytest.raises(ValueError, match=r"x\.json (is damaged: its|was made with)"):
+        next(train.train(TINY, learner, SOURCE, tmp_path / "x", device="cpu"))
+
+
+def test_numbers_of_numpy_are_kept_and_what_cannot_be_kept_leaves_no_file(tmp_path):
+    config = model.ModelConfig(positions.Rope(np.int64(8), base=np.float32(100)), width=np.int64(16), layers=1, heads=2)
+    checkpoint.save(tmp_path / "x", model.LanguageModel(config), seed=np.int64(3), right=np.bool_(True))
+    assert checkpoint.load(tmp_path / "x").config.width == 16
+    assert checkpoint.read(tmp_path / "x")[0]["right"] is True
+    for position, mask, words in [
+        (inside.Nearsighted(positions.Rope(8), 3, [0]), masks.causal(), r"what is to be kept holds Rope\(head_dim=8"),
+        (positions.Rope(8), masks.Interval("mine", lambda i: 0, lambda i: i), "mask is mine; a model is kept with"),
+    ]:
+        config = model.ModelConfig(position, width=16, layers=1, heads=2, mask=mask)
+        with pytest.raises(ValueError, match=words):
+            checkpoint.save(tmp_path / "new" / "y", model.LanguageModel(config))
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_named(tmp_path):
+    learner = train.new_model(TINY)
+    with torch.no_grad():
+        learner.norm.weight[3] = 1e6
+    with pytest.raises(ValueError, match=r"half is True; norm\.weight has 1e\+06, which half precision cannot hold"):
+        checkpoint.save(tmp_path / "x", learner, half=True)
+    checkpoint.save(tmp_path / "x", learner)
+
+
+def test_loading_draws_no_random_numbers():
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    runs.load("xpos-0")
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
@@ -662,9 +704,13 @@ def test_the_command_says_what_it_trains_on_and_where_it_is_kept(tmp_path, capsy
         ("device is 'cuda:99'", "--device=cuda:99"),
         ("corpus is '/no/such/text'; no file is there", "--corpus=/no/such/text"),
         ("every is 0", "--every=0"),
+        ("device is 'meta'; it must be cuda", "--device=meta"),
+        ("weight_decay is nan", "--weight-decay=nan"),
+        ("path is '.'; it must end with", "--checkpoint=."),
+        ("this needs more memory than there is", "--position=NoPosition --heads=1 --width=1000000000000"),
     ]:
         with pytest.raises(SystemExit, match=f"lexviz: {words}"):
-            main(["train", "--preset=live", "--steps=1", argument])
+            main(["train", "--preset=live", "--steps=1", *argument.split()])
 
 
 @pytest.mark.parametrize(
@@ -676,6 +722,24 @@ def test_the_command_says_what_it_trains_on_and_where_it_is_kept(tmp_path, capsy
         (lambda: train.new_model(replace(TINY, mask="causal(3)")), r"'causal\(3\)' cannot be made"),
         (lambda: train.new_model(replace(TINY, width=17)), "width is 17; it must be a multiple of heads"),
         (lambda: next(train.train(TINY, every=0)), "every is 0"),
+        (lambda: next(train.train(TINY, device="foo")), "device is 'foo'; it must be cuda, mps or cpu"),
+        (lambda: next(train.train(TINY, checkpoint=".")), "path is '.'; it must end with the checkpoint's name"),
+        (lambda: replace(TINY, task=[]), r"task is \[\]; it must be of class str"),
+        (lambda: replace(TINY, wording="long"), "wording is 'long'; it must be one of 'paper', 'short'"),
+        (lambda: replace(TINY, width="8"), "width is '8'; it must be a whole number of at least 1"),
+        (lambda: replace(TINY, weight_decay=math.nan), "weight_decay is nan; it must be a number of at least 0"),
+        (lambda: replace(TINY, weight_decay="a"), "weight_decay is 'a'"),
+        (lambda: replace(TINY, beta1=None), "beta1 is None; it must be a number of at least 0 and less than 1"),
+        (lambda: replace(TINY, beta2=1.0), "beta2 is 1.0"),
+        (
+            lambda: train.passkeys(replace(TINY, length=16), SOURCE),
+            "length is 16; with one more, .*pad=15",
+        ),
+        (lambda: checkpoint.save("p", "x"), "model is 'x'; it must be of class LanguageModel"),
+        (lambda: checkpoint.load(None), "path is None; it must be of class str"),
+        (lambda: runs.curve([]), "history is empty"),
+        (lambda: attention.path("x", "x", masks.strided(3)), "q is 'x'; it must be of class Tensor"),
+        (lambda: palette.tint("red", 0.5), "colour is 'red'; it must be written as in '#"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(call, words):

@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from lexviz import checkpoint, corpus, train
+from lexviz import checkpoint, checks, corpus, train
 from lexviz.model import LanguageModel
 from lexviz.runs.measures import MEASURES
 
@@ -109,5 +109,8 @@ def curve(history: list[train.Entry], points: int = 150) -> list[list[float]]:
     >>> curve(history, points=2)
     [[2, 4.5], [4, 2.5]]
     """
+    checks.at_least(1, points=points)
+    if not history:
+        raise ValueError("history is empty; a curve needs entries of training")
     parts = np.array_split(np.arange(len(history)), min(points, len(history)))
     return [[int(part[-1]) + 1, round(float(np.mean([history[i].loss for i in part])), 4)] for part in parts]
