@@ -7,8 +7,6 @@ of the encodings stay distinct in simulated red and green blindness as well, and
 
 import re
 
-from lexviz import checks
-
 ORANGE = "#c8590a"  # RoPE; in a map, what is largest or chosen
 BLUE = "#2369b3"  # XPos; in a map, what is seen
 GREEN = "#4f9d6d"  # ALiBi
@@ -55,9 +53,10 @@ def tint(colour: str, opacity: float) -> str:
     >>> tint(BLUE, 0.5)
     'rgba(35,105,179,0.5)'
     """
-    checks.a(str, colour=colour)
-    if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+    if not re.fullmatch("#[0-9a-fA-F]{6}", str(colour)):
         raise ValueError(f"colour is {colour!r}; it must be written as in {BLUE!r}")
+    if not isinstance(opacity, int | float) or not 0 <= opacity <= 1:
+        raise ValueError(f"opacity is {opacity!r}; it must be from 0 to 1")
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
 

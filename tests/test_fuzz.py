@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import names
-from lexviz import attention, masks, positions, theory
+from lexviz import attention, evaluate, masks, positions, theory
 from lexviz.model import LanguageModel, ModelConfig
 
-MODULES = ("theory", "masks", "positions", "attention", "landmark", "cache", "model", "corpus", "inside", "retrieval")
+MODULES = (
+    *("theory", "masks", "positions", "attention", "landmark", "cache", "model", "corpus", "inside", "retrieval"),
+    *("evaluate", "palette"),
+)
 ROPE = {"position": positions.Rope(8), "width": 16, "heads": 2, "layers": 1, "hidden": 16}
 MODEL, LANDMARKS = LanguageModel(ModelConfig(**ROPE)), LanguageModel(ModelConfig(**ROPE, landmark_block=3))
 X, TOKENS, MASK = torch.randn(1, 2, 12, 8), torch.arange(12), masks.block_causal(4)
@@ -28,16 +31,9 @@ GOOD = {
     **dict(mask=MASK, n=6, layers=2, block=3, width=4, segment=4, memory=2, stop=[3, 4], dilation=2, stride=3),
     **dict(length=12, q=X, k=X, v=X, config=MODEL.config, model=MODEL, tokens=TOKENS, prompt=TOKENS, count=1, tile=4),
     **dict(chunk=5, texts=TOKENS[None], layer=0, queries=range(4, 8), keys=range(8), last=5, text="abc", seed=0),
-    **dict(position=positions.Rope(8)),
-    **dict(
-        documents=[torch.arange(40)],
-        encoding=positions.Rope(8),
-        position=positions.Rope(8),
-        sight=3,
-        window=3,
-        stingy=True,
-        path="tests",
-    ),
+    **dict(position=positions.Rope(8), document=TOKENS, perplexity=3.5, right=3, trials=4),
+    **dict(colour="#16181c", opacity=0.5),
+    **dict(documents=[torch.arange(40)], encoding=positions.Rope(8), sight=3, window=3, stingy=True, path="tests"),
 }
 OTHER = {
     "theory.resolution": {"scores": [1.0, 2.0, 3.0]},
@@ -49,6 +45,10 @@ OTHER = {
     "retrieval.written": {"model": LANDMARKS, "k": 2},
     "retrieval.landmark_keys": {"model": LANDMARKS},
     "inside.losses": {"heads": {0: [1]}},
+    "evaluate.loss_by_place": {"found": evaluate.losses(MODEL, [TOKENS], 4)},
+    "evaluate.passkey_accuracy": {"trials": 1, "length": 300},
+    "evaluate.passkey_trials": {"trials": 1, "length": 300},
+    "evaluate.twice": {"documents": [torch.arange(99)] * 2, "size": 4, "back": 0},
     "inside.Nearsighted": {"chosen": [1]},
     "model.ModelConfig": ROPE | {"mask": masks.causal(), "landmark_block": None},
 }
@@ -65,7 +65,7 @@ def calls():
         if isinstance(function, type) and issubclass(function, tuple):
             continue  # a result
         wanted = {**GOOD, **OTHER.get(short, {})}
-        parameters = inspect.signature(function).parameters.values()
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
         good = {p.name: wanted.get(p.name, p.default) for p in parameters if p.name in wanted or p.default is p.empty}
         if good:
             yield short, function, good

@@ -37,7 +37,7 @@ def test_repeats_finds_what_a_search_finds(text, context):
         assert found[i - 1] == (i - places[-1] if places else 0)
 
 
-@given(st.data(), st.integers(1, 20), st.integers(1, 5))
+@given(st.data(), st.integers(1, 20), st.integers(2, 5))
 def test_words_stand_at_the_end_and_as_far_back_as_asked(data, size, count):
     length = data.draw(st.integers(2 * size, 3 * size + 20))
     back = data.draw(st.one_of(st.just(0), st.integers(size, length + 1 - size)))

@@ -25,7 +25,12 @@ def first_parts(documents: Sequence[Tensor], size: int) -> list[Tensor]:
     """
     checks.a(Sequence, documents=documents)
     checks.at_least(1, size=size)
-    return [document[: size + 1] for document in documents if len(document) > size]
+    parts = []
+    for i, document in enumerate(documents):
+        checks.a(Tensor, **{f"documents[{i}]": document})
+        if len(document) > size:
+            parts.append(document[: size + 1])
+    return parts
 
 
 class Losses(NamedTuple):
