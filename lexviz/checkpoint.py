@@ -210,7 +210,8 @@ def resume(path: str | os.PathLike, model: LanguageModel, optimizer, **expected)
             f"and --start-from {path} for its weights"
         )
     entries = about["history"]
-    if not isinstance(entries, list) or not all(isinstance(entry, list) and len(entry) == 4 for entry in entries):
+    lists = isinstance(entries, list) and all(isinstance(entry, list) and len(entry) == 4 for entry in entries)
+    if not lists or not all(isinstance(x, int | float) for entry in entries for x in entry):
         raise ValueError(f"{path}.json is damaged: its history is {entries!r:.60}; {_REMEDY}")
     _fill(path, model, tensors)
     for name, weight in model.named_parameters():

@@ -650,6 +650,11 @@ def test_a_fraction_of_a_position_shows_no_future(way):
         way(x5, x5, x5, causal, Rope(4), half, half)
 
 
+def test_a_way_is_asked_for_with_tensors():
+    with pytest.raises(ValueError, match="q is 'x'; it must be of class Tensor"):
+        attention.path("x", "x", masks.strided(3))
+
+
 @pytest.mark.parametrize("block", [0, -3, 2.0])
 def test_a_block_is_a_whole_number(block):
     with pytest.raises(ValueError, match=f"block is {block}; it must be a whole number of at least 1"):

@@ -64,3 +64,9 @@ def test_encodings_stay_apart_for_colour_blind_readers(sight):
         assert np.linalg.norm(seen[one] - seen[other]) > 18, (one, other)
     assert len(set(zip(palette.ENCODING.values(), palette.DASH.values(), strict=True))) == 8
     assert palette.DASH.keys() == palette.ENCODING.keys()
+
+
+@pytest.mark.parametrize(("colour", "opacity", "words"), [("red", 0.5, "colour is"), ("#16181c", 2, "opacity is 2")])
+def test_a_tint_of_what_is_no_colour_is_refused(colour, opacity, words):
+    with pytest.raises(ValueError, match=words):
+        palette.tint(colour, opacity)

@@ -216,6 +216,11 @@ def test_a_bad_option_is_named(option, value):
     refused(["runs", "xpos-0", f"--{option}", value], f"lexviz: --{option} is {value}.*; it must be")
 
 
+def test_a_curve_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="history is empty"):
+        runs.curve([])
+
+
 def test_a_run_that_fails_in_its_own_process_is_told(tmp_path):
     missing = next(name for name in runs.planned() if name not in RECORDED)
     (tmp_path / "work").write_text("a file, and not a folder")
