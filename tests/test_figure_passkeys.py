@@ -185,6 +185,23 @@ def test_keys_are_found_as_the_text_says():
     assert by_depth.min() >= 3  # no depth stands out
 
 
+def test_another_seed_finds_keys_too_and_a_model_without_landmarks_only_what_it_sees():
+    found = figures.keys_of(runs.results())
+    other = found["landmarks, another seed"]
+    counts = {place: figures.share(right)[0] for place, right in other.items()}
+    assert [counts[32768, filler] for filler in figures.FILLERS] == [50, 44]
+    assert min(count for (length, _), count in counts.items() if length < 32768) >= 48
+    dense = {place: figures.share(right)[0] for place, right in found["RoPE, all at once"].items()}
+    for filler in figures.FILLERS:
+        assert dense[256, filler] == 50
+        assert dense[512, filler] < 25
+        assert dense[1024, filler] in (2, 3)
+        assert dense[2048, filler] == dense[4096, filler] == 0
+        staircase = found["RoPE, block causal"]
+        for length, depths in ((256, 10), (512, 5), (1024, 3), (4096, 1)):
+            assert staircase[length, filler] == ["0" * (10 - depths) + "1" * depths] * 5
+
+
 def test_each_way_of_asking_is_as_the_text_says():
     found = {
         change: [numbers(said)[1::2] for _, said, _ in figures.ways(runs.results())(figures.LANDMARKS, change)[1]]
