@@ -82,8 +82,8 @@ def says(module: str) -> str:
 def of(module: str) -> list[Name]:
     """A module's public names, in the order of the file, each class followed by its methods.
 
-    >>> [name.path for name in of("checks")]
-    ['at_least', 'above', 'pairs', 'finite', 'a']
+    >>> [name.path for name in of("checks")][:3]
+    ['at_least', 'above', 'within']
     >>> of("theory")[0].signature
     '(head_dim: int, base: float=10000.0) -> np.ndarray'
     """
